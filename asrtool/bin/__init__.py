@@ -1,0 +1,1 @@
+"""Layer 8: one file a command."""

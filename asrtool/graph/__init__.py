@@ -1,0 +1,1 @@
+"""Layer 4: decoding and training graphs."""

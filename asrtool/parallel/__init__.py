@@ -1,0 +1,1 @@
+"""Layer 4: parallel training algorithms behind one protocol."""

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# All checks: style, layers, shell, tests. Arguments go to pytest: tests/run.sh -k bmuf
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export ASRTOOL_EXTRAS="synthesis test"
+. ./path.sh
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+if [ $# -eq 0 ]; then
+  ruff check .
+  ruff format --check .
+  lint-imports
+  git ls-files -- '*.sh' .ci/run | xargs shellcheck --external-sources --source-path=SCRIPTDIR
+fi
+exec python -m pytest "$@"
