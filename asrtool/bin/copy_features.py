@@ -1,0 +1,51 @@
+"""Copy features, with CMVN, splicing and differences applied if asked, to an archive."""
+
+from pathlib import Path
+
+from asrtool.arguments import boolean, parser
+from asrtool.errors import AsrtoolError
+from asrtool.feat.pipeline import FeatureOptions, FeaturePipeline
+from asrtool.io.kaldi_table import MatrixReader, MatrixWriter
+
+
+def main(arguments: list[str]) -> int:
+    options = parser(
+        "copy-features", __doc__, "asrtool copy-features --apply-cmvn speaker --add-deltas true data/dev dev.ark dev.scp"
+    )
+    options.add_argument("source", help="a data directory, or a table: feats.scp, scp:..., ark:...")
+    options.add_argument("ark", help="archive to write")
+    options.add_argument("scp", nargs="?", help="its scp file")
+    options.add_argument("--apply-cmvn", choices=["none", "speaker", "utterance", "global"], default="none")
+    options.add_argument("--norm-vars", type=boolean, default=False)
+    options.add_argument("--add-deltas", type=boolean, default=False)
+    options.add_argument("--delta-order", type=int, default=2)
+    options.add_argument("--delta-window", type=int, default=2)
+    options.add_argument("--splice-left", type=int, default=0)
+    options.add_argument("--splice-right", type=int, default=0)
+    options.add_argument("--compression-method", type=int, default=0, help="Kaldi's number; 0 is uncompressed (default)")
+    options.add_argument("--text", type=boolean, default=False, help="text format")
+    args = options.parse_args(arguments)
+    try:
+        wanted = FeatureOptions(
+            args.apply_cmvn,
+            args.norm_vars,
+            args.delta_order if args.add_deltas else 0,
+            args.delta_window,
+            args.splice_left,
+            args.splice_right,
+        )
+    except ValueError as error:
+        raise AsrtoolError(str(error)) from None
+    if Path(args.source).is_dir():
+        items = FeaturePipeline(args.source, wanted).items()
+    elif wanted.output_dim(1) == 1 and wanted.cmvn == "none":
+        items = MatrixReader(args.source).items()
+    else:
+        raise AsrtoolError(f"{args.source}: CMVN, splicing and differences need a data directory, this is a table")
+    done = 0
+    with MatrixWriter(args.ark, args.scp, args.compression_method or None, args.text) as writer:
+        for utterance, features in items:
+            writer.write(utterance, features)
+            done += 1
+    print(f"{args.ark}: {done} utterances")
+    return 0

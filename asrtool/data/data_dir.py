@@ -1,0 +1,215 @@
+"""Kaldi's data directory: one text file a property, "key value" lines sorted by key in C locale."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from asrtool.errors import AsrtoolError
+from asrtool.io.atomic_file import write_text
+from asrtool.io.audio import read_wav, read_wav_and_rate, read_wav_header
+from asrtool.io.kaldi_table import MatrixReader, read_scp
+
+# the files of a data directory by what their first column names
+UTTERANCE_FILES = ("utt2spk", "text", "segments", "feats.scp", "utt2num_frames", "utt2dur", "vad.scp", "utt2lang", "utt2uniq")
+SPEAKER_FILES = ("cmvn.scp", "spk2gender", "spk2warp", "trans.scp")
+RECORDING_FILES = ("wav.scp", "reco2dur", "reco2file_and_channel")  # by utterance where there is no segments file
+COPIED_FILES = ("frame_shift", "global_cmvn")
+ALL_TABLES = UTTERANCE_FILES + SPEAKER_FILES + RECORDING_FILES
+
+MAX_OVERSHOOT_S = 0.5  # a segment may end so much after its recording (extract-segments --max-overshoot)
+
+
+@dataclass
+class DataDir:
+    """The files of a data directory in memory; features stay on disk.
+
+    Attributes:
+        path: the directory.
+        utt2spk: utterance -> speaker, in file order.
+        wav_scp: recording (without segments: utterance) -> file or "command |".
+        text: utterance -> words.
+        segments: utterance -> (recording, start in s, end in s; -1 is the end of the recording).
+    """
+
+    path: Path
+    utt2spk: dict[str, str]
+    wav_scp: dict[str, str] = field(default_factory=dict)
+    text: dict[str, list[str]] = field(default_factory=dict)
+    segments: dict[str, tuple[str, float, float]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads a directory; utt2spk must be there, the others may be.
+
+        Raises:
+            AsrtoolError: no directory or utt2spk, a key that occurs twice, or a line of another form.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise AsrtoolError(f"{path}: no such data directory")
+        if not (path / "utt2spk").is_file():
+            raise AsrtoolError(f"{path}/utt2spk: no such file; is {path} a data directory?")
+        utt2spk = read_scp(path / "utt2spk")
+        for utterance, speaker in utt2spk.items():
+            if len(speaker.split()) != 1:
+                raise AsrtoolError(f"{path}/utt2spk: {utterance}: expected one speaker, found '{speaker[:60]}'")
+        text = {utterance: words.split() for utterance, words in _optional(path / "text").items()}
+        segments = {key: parse_segment(path / "segments", key, line) for key, line in _optional(path / "segments").items()}
+        return cls(path, utt2spk, _optional(path / "wav.scp"), text, segments)
+
+    @property
+    def utterances(self) -> list[str]:
+        return list(self.utt2spk)
+
+    @cached_property
+    def spk2utt(self) -> dict[str, list[str]]:
+        """Speaker -> utterances, both in the order of utt2spk."""
+        return speakers_utterances(self.utt2spk)
+
+    def file(self, name: str) -> Path:
+        """A file that must be there."""
+        path = self.path / name
+        if not path.is_file():
+            mends = {
+                "feats.scp": "make features first (steps/make_fbank.sh)",
+                "cmvn.scp": "run steps/compute_cmvn_stats.sh first",
+            }
+            raise AsrtoolError(f"{path}: no such file; {mends.get(name, 'is the data directory complete?')}")
+        return path
+
+    @cached_property
+    def feats(self) -> MatrixReader:
+        return MatrixReader(self.file("feats.scp"))
+
+    @cached_property
+    def cmvn(self) -> MatrixReader:
+        """Speaker -> Kaldi's statistics, float64 [2, D + 1]."""
+        return MatrixReader(self.file("cmvn.scp"), dtype=np.float64)
+
+    @cached_property
+    def utt2num_frames(self) -> dict[str, int]:
+        """Utterance -> frames; read from feats.scp where the file is missing (slow)."""
+        path = self.path / "utt2num_frames"
+        if not path.is_file():
+            return {utterance: len(matrix) for utterance, matrix in self.feats.items()}
+        return {utterance: _number(int, path, utterance, value) for utterance, value in read_scp(path).items()}
+
+    @cached_property
+    def utt2dur(self) -> dict[str, float]:
+        """Utterance -> seconds: from utt2dur, else from segments or the headers of the wav files."""
+        path = self.path / "utt2dur"
+        if path.is_file():
+            return {utterance: _number(float, path, utterance, value) for utterance, value in read_scp(path).items()}
+        return {utterance: self._duration_s(utterance) for utterance in self.utterances}
+
+    def _duration_s(self, utterance: str) -> float:
+        recording, start_s, end_s = self.segments.get(utterance, (utterance, 0.0, -1.0))
+        if end_s < 0:
+            entry = self._wav_entry(utterance, recording)
+            header = None if entry.endswith("|") else read_wav_header(entry)
+            if header is not None:
+                end_s = header.num_samples / header.rate
+            else:
+                samples, rate = read_wav_and_rate(entry)
+                end_s = len(samples) / rate
+        return end_s - start_s
+
+    @property
+    def frame_shift_s(self) -> float:
+        """From the file frame_shift; 0.01 s without it."""
+        path = self.path / "frame_shift"
+        return _number(float, path, "frame_shift", path.read_text().strip()) if path.is_file() else 0.01
+
+    def _wav_entry(self, utterance: str, recording: str) -> str:
+        if recording not in self.wav_scp:
+            raise AsrtoolError(
+                f"{self.path}/wav.scp: {utterance}: recording '{recording}' is not in it; run utils/fix_data_dir.sh"
+            )
+        return self.wav_scp[recording]
+
+    def audio(self, utterance: str, rate: int) -> np.ndarray:
+        """The samples of one utterance, float32 on the scale of 16-bit integers.
+
+        Raises:
+            AsrtoolError: see `read_wav`; or a segment outside its recording.
+        """
+        recording, start_s, end_s = self.segments.get(utterance, (utterance, 0.0, -1.0))
+        entry = self._wav_entry(utterance, recording)
+        cached = self.__dict__.get("_last_recording", (None, None))  # segments of one recording follow each other
+        if cached[0] != (recording, rate):
+            cached = self.__dict__["_last_recording"] = ((recording, rate), read_wav(entry, rate))
+        samples = cached[1]
+        if not self.segments:
+            return samples
+        duration_s = len(samples) / rate
+        if start_s >= duration_s or end_s > duration_s + MAX_OVERSHOOT_S:
+            raise AsrtoolError(
+                f"{self.path}/segments: {utterance}: {start_s}-{end_s} s is not in '{recording}' of {duration_s:.2f} s; mend it"
+            )
+        return samples[int(start_s * rate + 0.5) : len(samples) if end_s < 0 else int(end_s * rate + 0.5)]
+
+
+def _optional(path: Path) -> dict[str, str]:
+    return read_scp(path, allow_empty=path.name == "text") if path.is_file() else {}
+
+
+def _number(kind: type, path: Path, key: str, value: str) -> float | int:
+    try:
+        return kind(value)
+    except ValueError:
+        raise AsrtoolError(f"{path}: {key}: expected a number, found '{value[:40]}'") from None
+
+
+def parse_segment(path: Path, utterance: str, line: str) -> tuple[str, float, float]:
+    """(recording, start in s, end in s) of a segments line less its key."""
+    fields = line.split()
+    if len(fields) not in (3, 4):
+        raise AsrtoolError(f"{path}: {utterance}: expected 'utterance recording start end', found '{utterance} {line[:60]}'")
+    start_s, end_s = (_number(float, path, utterance, value) for value in fields[1:3])
+    if start_s < 0 or (end_s <= start_s and end_s != -1):
+        raise AsrtoolError(f"{path}: {utterance}: the segment {start_s}-{end_s} s is empty or negative; mend or remove it")
+    return fields[0], start_s, end_s
+
+
+def speakers_utterances(utt2spk: Mapping[str, str]) -> dict[str, list[str]]:
+    """Speaker -> utterances."""
+    speakers: dict[str, list[str]] = {}
+    for utterance, speaker in utt2spk.items():
+        speakers.setdefault(speaker, []).append(utterance)
+    return speakers
+
+
+def write_table(path: Path, table: Mapping[str, str]) -> None:
+    """Writes "key value" lines sorted by key (code points sort as UTF-8 bytes do, that is as LC_ALL=C)."""
+    write_text(path, "".join(f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table)))
+
+
+def write_spk2utt(path: Path, utt2spk: Mapping[str, str]) -> None:
+    """spk2utt from utt2spk."""
+    write_table(path, {speaker: " ".join(sorted(names)) for speaker, names in speakers_utterances(utt2spk).items()})
+
+
+def select(source: Path, destination: Path, utterances: Iterable[str]) -> None:
+    """Writes the part of a data directory that belongs to some utterances; `destination` may be `source`."""
+    keep = set(utterances)
+    tables = {name: read_scp(source / name, allow_empty=True) for name in ALL_TABLES if (source / name).is_file()}
+    if "utt2spk" not in tables:
+        raise AsrtoolError(f"{source}/utt2spk: no such file; is {source} a data directory?")
+    utt2spk = {key: value for key, value in tables["utt2spk"].items() if key in keep}
+    if not utt2spk:
+        raise AsrtoolError(f"{destination}: no utterance of {source} is left for it")
+    speakers = set(utt2spk.values())
+    recordings = (
+        {tables["segments"][key].split()[0] for key in utt2spk if key in tables["segments"]} if "segments" in tables else keep
+    )
+    for name, table in tables.items():
+        kept_keys = speakers if name in SPEAKER_FILES else recordings if name in RECORDING_FILES else keep
+        write_table(destination / name, {key: value for key, value in table.items() if key in kept_keys})
+    write_spk2utt(destination / "spk2utt", utt2spk)
+    for name in COPIED_FILES:
+        if (source / name).is_file() and source != destination:
+            (destination / name).write_bytes((source / name).read_bytes())
