@@ -1,0 +1,124 @@
+"""From a dictionary directory to a lang directory, file for file as Kaldi's utils/prepare_lang.sh."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrtool.errors import AsrtoolError
+from asrtool.fst.lexicon_fst import LexiconArcs, OptionalSilence, write_lexicon_fst
+from asrtool.io.atomic_file import write_text
+from asrtool.io.symbols import SymbolTable
+from asrtool.lang.dictionary import Dictionary, Pronunciation
+from asrtool.lang.phones import PhoneVariants, add_disambiguation, phone_files, topology_text
+
+
+@dataclass
+class LangOptions:
+    """Kaldi's options.
+
+    Attributes:
+        position_dependent_phones: mark phones with their place in the word (_B, _E, _I, _S).
+        num_sil_states, num_nonsil_states: emitting HMM states of silence and other phones.
+        sil_prob: probability of silence between words, 0 <= sil_prob < 1.
+        share_silence_phones: all silence phones share their pdfs.
+    """
+
+    position_dependent_phones: bool = True
+    num_sil_states: int = 5
+    num_nonsil_states: int = 3
+    sil_prob: float = 0.5
+    share_silence_phones: bool = False
+
+
+def prepare_lang(dict_dir: str | Path, oov_word: str, tmp_dir: str | Path, lang_dir: str | Path, options: LangOptions) -> None:
+    """Writes `lang_dir`, and into `tmp_dir` the lexicon with positions and disambiguation symbols.
+
+    Raises:
+        AsrtoolError: the dictionary does not fit, `oov_word` is not in it, or an option is out of range.
+    """
+    if not 0.0 <= options.sil_prob < 1.0:
+        raise AsrtoolError(f"--sil-prob {options.sil_prob}: expected 0 <= sil-prob < 1")
+    dictionary = Dictionary.load(dict_dir)
+    words = dictionary.words()
+    if oov_word not in words:
+        raise AsrtoolError(f"{dictionary.path}: the lexicon has no entry for the out-of-vocabulary word '{oov_word}'; add one")
+    word_table = SymbolTable.from_symbols(["<eps>", *words, "#0", "<s>", "</s>"])
+    word_table.name = f"{lang_dir}/words.txt"
+
+    variants = PhoneVariants(dictionary, options.position_dependent_phones)
+    entries = [entry._replace(phones=variants.mark(entry.phones)) for entry in dictionary.entries]
+    disambiguated, num_disambig = add_disambiguation(entries)
+    num_disambig += 1  # one more for the silence in L_disambig.fst
+    files = phone_files(dictionary, variants, options.share_silence_phones)
+    files["disambig"] = [f"#{number}" for number in range(num_disambig + 1)]
+    files["wdisambig"] = ["#0"]
+    files["align_lexicon"] = _align_lexicon(entries, dictionary.optional_silence)
+    phone_table = SymbolTable.from_symbols(["<eps>", *files["silence"], *files["nonsilence"], *files["disambig"]])
+    phone_table.name = f"{lang_dir}/phones.txt"
+
+    tmp_dir, lang_dir = Path(tmp_dir), Path(lang_dir)
+    _write_tmp(tmp_dir, entries, disambiguated, num_disambig)
+    _write_phone_files(lang_dir / "phones", files, phone_table, word_table)
+    phone_table.write(lang_dir / "phones.txt")
+    word_table.write(lang_dir / "words.txt")
+    write_text(lang_dir / "oov.txt", f"{oov_word}\n")
+    write_text(lang_dir / "oov.int", f"{word_table.id(oov_word)}\n")
+    ids = {name: [phone_table.id(phone) for phone in files[name]] for name in ("silence", "nonsilence")}
+    topology = topology_text(ids["nonsilence"], ids["silence"], options.num_nonsil_states, options.num_sil_states)
+    write_text(lang_dir / "topo", topology)
+
+    silence = disambig_silence = None
+    if options.sil_prob > 0.0:
+        silence = OptionalSilence(options.sil_prob, phone_table.id(dictionary.optional_silence))
+        disambig_silence = silence._replace(disambig_id=phone_table.id(f"#{num_disambig}"))
+    write_lexicon_fst(lang_dir / "L.fst", _as_ids(entries, phone_table, word_table), silence)
+    pass_through = (phone_table.id("#0"), word_table.id("#0"))
+    arcs = _as_ids(disambiguated, phone_table, word_table)
+    write_lexicon_fst(lang_dir / "L_disambig.fst", arcs, disambig_silence, pass_through)
+
+
+def _align_lexicon(entries: list[Pronunciation], optional_silence: str) -> list[str]:
+    """ "word word phone..." lines; where several entries have one pronunciation of a word, it stands once."""
+    lines = {f"{entry.word} {entry.word} {' '.join(entry.phones)}" for entry in entries}
+    return sorted(lines | {f"<eps> <eps> {optional_silence}"})
+
+
+def _as_ids(entries: list[Pronunciation], phones: SymbolTable, words: SymbolTable) -> list[LexiconArcs]:
+    return [
+        LexiconArcs(words.id(word), -math.log(float(probability)), [phones.id(phone) for phone in pronunciation])
+        for word, probability, pronunciation in entries
+    ]
+
+
+def _write_tmp(tmp_dir: Path, entries: list[Pronunciation], disambiguated: list[Pronunciation], num_disambig: int) -> None:
+    for name, separator, lexicon in (("lexiconp.txt", " ", entries), ("lexiconp_disambig.txt", "\t", disambiguated)):
+        lines = (f"{word}{separator}{probability}{separator}{' '.join(phones)}\n" for word, probability, phones in lexicon)
+        write_text(tmp_dir / name, "".join(lines))
+    write_text(tmp_dir / "lex_ndisambig", f"{num_disambig}\n")
+
+
+def _write_phone_files(directory: Path, files: dict[str, list[str]], phones: SymbolTable, words: SymbolTable) -> None:
+    """Each list as .txt and .int, some also as colon-separated .csl."""
+    for name, lines in files.items():
+        write_text(directory / f"{name}.txt", "".join(f"{line}\n" for line in lines))
+    for name in ("silence", "nonsilence", "optional_silence", "disambig", "context_indep"):
+        ids = [str(phones.id(phone)) for phone in files[name]]
+        write_text(directory / f"{name}.int", "".join(f"{number}\n" for number in ids))
+        write_text(directory / f"{name}.csl", ":".join(ids) + "\n")
+    # which fields are phones; the others are copied, but align_lexicon's first two are words
+    phone_fields = {"sets": slice(None), "extra_questions": slice(None), "roots": slice(2, None), "word_boundary": slice(0, 1)}
+    for name, which in phone_fields.items():
+        if name in files:
+            write_text(directory / f"{name}.int", "".join(f"{_to_ids(line.split(), which, phones)}\n" for line in files[name]))
+    for suffix, table in (("phones", phones), ("words", words)):
+        write_text(directory / f"wdisambig_{suffix}.int", f"{table.id('#0')}\n")
+    lines = []
+    for line in files["align_lexicon"]:
+        word, _, *pronunciation = line.split()
+        lines.append(f"{words.id(word)} {words.id(word)} {_to_ids(pronunciation, slice(None), phones)}\n")
+    write_text(directory / "align_lexicon.int", "".join(lines))
+
+
+def _to_ids(fields: list[str], which: slice, table: SymbolTable) -> str:
+    fields[which] = [str(table.id(symbol)) for symbol in fields[which]]
+    return " ".join(fields)
