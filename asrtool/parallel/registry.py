@@ -1,0 +1,28 @@
+"""The parallel algorithms by name."""
+
+from collections.abc import Callable
+
+from asrtool.errors import AsrtoolError
+from asrtool.parallel.bmuf import Bmuf, ModelAveraging
+from asrtool.parallel.bsp import Bsp
+from asrtool.parallel.config import ParallelConfig
+from asrtool.parallel.protocol import ParallelAlgorithm
+from asrtool.parallel.single import Single
+
+ALGORITHMS: dict[str, Callable[[ParallelConfig], ParallelAlgorithm]] = {
+    "single": Single,
+    "model_averaging": ModelAveraging,
+    "bmuf": Bmuf,
+    "bsp": Bsp,
+}
+
+
+def make_algorithm(config: ParallelConfig) -> ParallelAlgorithm:
+    """The algorithm that `config.algorithm` names, not yet attached to a model.
+
+    Raises:
+        AsrtoolError: no algorithm of that name.
+    """
+    if config.algorithm not in ALGORITHMS:
+        raise AsrtoolError(f"algorithm '{config.algorithm}' is unknown; known: {', '.join(ALGORITHMS)}")
+    return ALGORITHMS[config.algorithm](config)
