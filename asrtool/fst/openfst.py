@@ -1,0 +1,79 @@
+"""The OpenFst operations of graph building, by kaldifst: each takes and gives kaldifst FSTs, in place where it says so.
+
+Arrays go to and fro as binary files in a scratch directory (kaldifst has no other bulk interface).
+"""
+
+import tempfile
+from pathlib import Path
+
+import kaldifst
+
+from asrtool.errors import AsrtoolError
+from asrtool.fst.csr import CsrGraph
+
+Fst = kaldifst.StdVectorFst
+
+
+def read(path: str | Path) -> Fst:
+    """A vector FST from a file; its header is checked first, since OpenFst only prints what it dislikes."""
+    path = Path(path)
+    if not path.is_file():
+        raise AsrtoolError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        if b"standard" not in file.read(64):
+            raise AsrtoolError(f"{path}: not a binary OpenFst file with standard arcs")
+    fst = kaldifst.StdVectorFst.read(str(path))
+    if fst is None:
+        raise AsrtoolError(f"{path}: OpenFst cannot read it: truncated, or not a vector FST; make the file again")
+    return fst
+
+
+def to_openfst(graph: CsrGraph, scratch: str | Path | None = None) -> Fst:
+    """Arrays -> kaldifst, through a file under `scratch`."""
+    with tempfile.TemporaryDirectory(dir=scratch) as directory:
+        path = Path(directory) / "graph.fst"
+        path.write_bytes(graph.to_fst_bytes("vector"))
+        return read(path)
+
+
+def from_openfst(fst: Fst, scratch: str | Path | None = None) -> CsrGraph:
+    """kaldifst -> arrays, through a file under `scratch`."""
+    with tempfile.TemporaryDirectory(dir=scratch) as directory:
+        path = Path(directory) / "graph.fst"
+        if not fst.write(str(path)):
+            raise AsrtoolError(f"{directory}: cannot write: is the disk full?")
+        return CsrGraph.from_fst_bytes(path.read_bytes())
+
+
+def compose(left: Fst, right: Fst) -> Fst:
+    """left o right, trimmed; sorts left by output label in place."""
+    kaldifst.arcsort(left, "olabel")
+    return kaldifst.compose(left, right)
+
+
+def compose_context(
+    disambiguation: list[int], context_width: int, central_position: int, fst: Fst
+) -> tuple[Fst, list[list[int]]]:
+    """C o fst, sorted by input label, and what its input labels stand for.
+
+    Meanings: [] epsilon, [-x] disambiguation symbol x, [0] the symbol #-1, else a window of `context_width` phones.
+    Changes `fst`.
+    """
+    result, meanings = kaldifst.compose_context(
+        disambig_syms=disambiguation, context_width=context_width, central_position=central_position, ifst=fst
+    )
+    kaldifst.arcsort(result, "ilabel")
+    return result, meanings
+
+
+def determinize(fst: Fst, what: str) -> None:
+    """Epsilon removal and determinization in the log semiring, in place (fstdeterminizestar --use-log)."""
+    if kaldifst.determinize_star(fst, use_log=True):
+        raise AsrtoolError(
+            f"{what}: cannot be determinized: two words share their phones and no disambiguation symbol tells them apart"
+        )
+
+
+def minimize(fst: Fst) -> None:
+    """fstminimizeencoded, in place; trims as well."""
+    kaldifst.minimize_encoded(fst)
