@@ -1,0 +1,56 @@
+"""Usage, exit status and messages of the GMM steps."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def recipe(tmp_path, repository) -> Path:
+    for name in ("steps", "utils"):
+        (tmp_path / name).symlink_to(repository / name)
+    (tmp_path / "path.sh").write_text(f"export PATH={Path(sys.executable).parent}:$PATH LC_ALL=C.UTF-8\n")
+    return tmp_path
+
+
+def run(recipe: Path, command: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(["bash", "-c", command], cwd=recipe, capture_output=True, text=True, timeout=60, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("step", "arguments"),
+    [
+        ("train_mono", "<data-dir>"),
+        ("train_deltas", "<num-leaves>"),
+        ("align_si", "<src-dir>"),
+        ("import_alignment", "<kaldi-exp-dir>"),
+    ],
+)
+def test_usage_and_missing_files(recipe, step, arguments):
+    result = run(recipe, f"steps/{step}.sh")
+    assert result.returncode == 1 and "Usage:" in result.stderr and "e.g.:" in result.stderr and arguments in result.stderr
+    result = run(recipe, f"steps/{step}.sh --no-such-option 1 a b c")
+    assert result.returncode == 1 and "unknown option --no-such-option" in result.stderr
+    number = {"train_mono": 3, "train_deltas": 6, "align_si": 4, "import_alignment": 3}[step]
+    result = run(recipe, f"steps/{step}.sh {' '.join(['nothing'] * number)}")
+    assert result.returncode == 1 and "ERROR: nothing/" in result.stderr and "no such file" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train-mono --realign-iters 'a b' x y z", "expected iteration numbers"),
+        ("train-mono --beam 50 x y z", "--retry-beam above --beam"),
+        ("train-mono --nj 0 x y z", "--nj and --memory-limit must be at least 1"),
+        ("train-deltas 100 50 x y z w", "that of Gaussians not below it"),
+        ("align-gmm --boost-silence 0 x y z w", "--boost-silence must be above 0"),
+        ("import-alignment x y z", "x/final.mdl: no such file"),
+    ],
+)
+def test_verbs_say_what_is_wrong_in_one_line(recipe, command, message):
+    result = run(recipe, f". ./path.sh; asrtool {command}")
+    assert result.returncode == 1 and message in result.stderr and len(result.stderr.splitlines()) == 1, result.stderr
