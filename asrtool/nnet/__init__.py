@@ -1,1 +1,1 @@
-"""Layer 3: acoustic models."""
+"""Layer 3: acoustic models, their input windows, log priors, model files, forward pass."""

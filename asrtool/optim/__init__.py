@@ -1,1 +1,1 @@
-"""Layer 4: learning-rate schedules."""
+"""Layer 4: optimisers and learning-rate schedules."""

@@ -76,7 +76,9 @@ def test_run_py_writes_a_log_a_job(tmp_path, repository):
 
 
 def test_run_py_fails_if_any_job_fails_and_shows_why(tmp_path, repository):
-    result = bash(f"{repository}/utils/run.py JOB=1:2 x.JOB.log bash -c 'test JOB = 1 || {{ echo job JOB is ill; exit 3; }}'", tmp_path)
+    result = bash(
+        f"{repository}/utils/run.py JOB=1:2 x.JOB.log bash -c 'test JOB = 1 || {{ echo job JOB is ill; exit 3; }}'", tmp_path
+    )
     assert result.returncode == 1
     assert "1 of 2 failed, log is in x.2.log" in result.stderr and "job 2 is ill" in result.stderr
     assert "# Ended (code 3)" in (tmp_path / "x.2.log").read_text()

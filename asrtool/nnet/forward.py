@@ -1,0 +1,63 @@
+"""Scaled log-likelihoods of utterances: what the decoder sees of a network."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from asrtool.nnet.input import utterance_windows
+from asrtool.nnet.model_file import ModelBundle
+
+
+def loglikes(bundle: ModelBundle, features_TD: np.ndarray) -> np.ndarray:
+    """Log posterior minus log prior of every pdf at every 10 ms frame: float32 [T, num_pdfs].
+
+    Outputs of a model with stride s are repeated s times, a label delay is taken back, and there are exactly T rows.
+
+    Raises:
+        AsrtoolError: the features' dimension is not the model's.
+    """
+    return loglikes_batch(bundle, [features_TD])[0]
+
+
+@torch.inference_mode()
+def loglikes_batch(bundle: ModelBundle, features: list[np.ndarray], names: list[str] | None = None) -> list[np.ndarray]:
+    """`loglikes` of several utterances in one forward pass, padded at their ends to the longest; `names` for errors."""
+    names = names or ["features"] * len(features)
+    windows = [
+        utterance_windows(bundle.normalise(matrix, name), bundle.input) if len(matrix) else torch.zeros(0, bundle.model.input_dim)
+        for matrix, name in zip(features, names, strict=True)
+    ]
+    device = next(bundle.model.parameters()).device
+    x_BTF = pad_sequence(windows, batch_first=True).to(device)
+    if x_BTF.shape[1] == 0:
+        return [np.zeros((0, bundle.model.num_pdfs), np.float32) for _ in features]
+    logits, _ = bundle.model(x_BTF, bundle.model.initial_state(len(windows)))
+    scores = torch.log_softmax(logits.float(), -1).cpu() - torch.from_numpy(bundle.log_prior_P)
+    return [_at_frame_rate(scores[b], len(matrix), bundle).numpy() for b, matrix in enumerate(features)]
+
+
+def _at_frame_rate(scores_KP: Tensor, num_frames: int, bundle: ModelBundle) -> Tensor:
+    delayed = scores_KP[bundle.input.label_delay :]
+    return delayed.repeat_interleave(bundle.input.stride, 0)[:num_frames].contiguous()
+
+
+def forward_all(
+    bundle: ModelBundle, items: Iterable[tuple[str, np.ndarray]], batch_size: int = 16
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields (utterance, loglikes) in order; recurrent models need batches to make good use of a core."""
+    batch: list[tuple[str, np.ndarray]] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == batch_size:
+            yield from _forward_batch(bundle, batch)
+            batch = []
+    if batch:
+        yield from _forward_batch(bundle, batch)
+
+
+def _forward_batch(bundle: ModelBundle, batch: list[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
+    names = [name for name, _ in batch]
+    yield from zip(names, loglikes_batch(bundle, [matrix for _, matrix in batch], names), strict=True)

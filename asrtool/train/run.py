@@ -1,0 +1,208 @@
+"""Puts a training together: data, model, algorithm, trainer; one call in each worker's process."""
+
+import dataclasses
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asrtool.errors import AsrtoolError
+from asrtool.feat.pipeline import FeaturePipeline
+from asrtool.io.atomic_file import write_text
+from asrtool.io.config import load_config, save_config
+from asrtool.loader.corpus import ShardedFeatures, normalisation
+from asrtool.loader.loader import Loader
+from asrtool.loader.table import UtteranceTable, make_table, read_pdf_alignments, split_table
+from asrtool.nnet.log_prior import log_prior
+from asrtool.nnet.model_file import ModelBundle, save_model
+from asrtool.nnet.registry import is_recurrent, make_model
+from asrtool.optim.optimizer import make_optimizer
+from asrtool.optim.schedule import Schedule
+from asrtool.parallel.comm import make_comm
+from asrtool.parallel.protocol import Comm
+from asrtool.parallel.registry import make_algorithm
+from asrtool.train.checkpoint import CheckpointStore
+from asrtool.train.config import TrainConfig
+from asrtool.train.metrics import MetricsLog
+from asrtool.train.record import write_record
+from asrtool.train.trainer import Parts, Trainer
+
+
+@dataclasses.dataclass
+class TrainPaths:
+    """Directories of a training."""
+
+    alignments: Path
+    train_data: Path
+    valid_data: Path
+    experiment: Path
+    valid_alignments: Path | None = None
+
+
+def train_network(config: TrainConfig, paths: TrainPaths) -> None:
+    """Trains, or goes on with, the network of an experiment directory; returns at once when it is done already.
+
+    Raises:
+        AsrtoolError: data that do not fit, other settings than the directory was begun with, a diverging training.
+        Stopped: after SIGTERM, when the state is saved.
+    """
+    done = paths.experiment / "done"
+    if done.is_file():
+        print(f"{paths.experiment}: training is done already ({done} is there)", file=sys.stderr)
+        return
+    use_cores()
+    comm = make_comm()
+    try:
+        check_settings_of_run(paths.experiment, config, comm)
+        Trainer(assemble(config, paths, comm)).run()
+        comm.barrier()
+        if comm.rank == 0:
+            write_text(done, "")
+            shutil.rmtree(paths.experiment / "checkpoints", ignore_errors=True)
+    finally:
+        comm.close()
+
+
+def use_cores() -> None:
+    """OMP_NUM_THREADS threads where it is set (torchrun sets it), else an equal share of the cores for each worker."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        workers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
+
+
+def check_settings_of_run(experiment: Path, config: TrainConfig, comm: Comm) -> None:
+    """Saves the settings of a new run; those of a run that goes on must be the same, checkpoint intervals excepted."""
+    path = experiment / "config.yaml"
+    found = path.is_file()
+    comm.barrier()
+    if found:
+        before, now = dataclasses.asdict(load_config(TrainConfig, path)), dataclasses.asdict(config)
+        different = sorted(key for key in now if key != "checkpoint" and before[key] != now[key])
+        if different:
+            raise AsrtoolError(
+                f"{path}: this run began with other settings of {', '.join(different)}; use a new experiment directory or those"
+            )
+    if comm.rank == 0:
+        save_config(path, config)
+
+
+def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
+    """Reads the data and builds everything that the trainer needs."""
+    start = time.monotonic()
+    pdfs, num_pdfs = read_pdf_alignments(paths.alignments)
+    pipeline = FeaturePipeline(paths.train_data, config.features)
+    table = make_table(pipeline, pdfs, str(paths.train_data))
+    source = ShardedFeatures(
+        pipeline, split_table(table, comm.rank, comm.size), config.loader.memory_limit_gib, config.loader.half
+    )
+    device = choose_device(comm)
+    mean_D, scale_D = normalisation(source.moments(), lambda tensor: reduce_on(device, tensor, comm))
+    source.normalise(mean_D, scale_D)
+    valid = valid_source(config, paths, pdfs, num_pdfs, pipeline, comm)
+    valid.normalise(mean_D, scale_D)
+    torch.manual_seed(config.seed)
+    input_dim = config.input.width * pipeline.dim
+    model = make_model(config.model, input_dim, num_pdfs).to(device)
+    schedule = Schedule(config.schedule, config.num_epochs)
+    optimizer = make_optimizer(config.optimizer, model, schedule.learning_rate(0.0))
+    algorithm = make_algorithm(config.parallel)
+    algorithm.attach(model, optimizer, comm)
+    recurrent = is_recurrent(config.model)
+    bundle = ModelBundle(
+        model=make_model(config.model, input_dim, num_pdfs),
+        settings=config.model,
+        features=config.features,
+        input=config.input,
+        feature_mean_D=mean_D,
+        feature_scale_D=scale_D,
+        log_prior_P=log_prior(table.pdf_counts(num_pdfs), config.prior_floor),
+        global_cmvn=pipeline.global_stats,
+    )
+    if comm.rank == 0:
+        describe(table, valid.table, model.num_parameters(), num_pdfs, comm, time.monotonic() - start)
+        write_record(paths.experiment / "run.json", config.seed, workers=comm.size, device=str(device))
+    wide = {"batch_windows": max(2048, config.loader.batch_windows), "num_streams": max(64, config.loader.num_streams)}
+    evaluation = dataclasses.replace(config.loader, **wide)
+    return Parts(
+        config=config,
+        model=model,
+        evaluation_model=make_model(config.model, input_dim, num_pdfs).to(device),
+        optimizer=optimizer,
+        schedule=schedule,
+        algorithm=algorithm,
+        comm=comm,
+        train_loader=Loader(source, config.input, config.loader, recurrent, config.seed),
+        valid_loader=Loader(valid, config.input, evaluation, recurrent, None),
+        train_frames=table.total_frames,
+        checkpoints=CheckpointStore(paths.experiment / "checkpoints", comm, config.checkpoint.keep),
+        metrics=MetricsLog(paths.experiment / "metrics.jsonl", comm.rank == 0),
+        save_models=ModelWriter(paths.experiment, bundle, comm.rank == 0),
+    )
+
+
+def choose_device(comm: Comm) -> torch.device:
+    """This worker's GPU where every worker has one (or there is only one worker), else the CPU."""
+    if torch.cuda.is_available() and (comm.size == 1 or comm.native):
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def reduce_on(device: torch.device, tensor: Tensor, comm: Comm) -> None:
+    """All-reduce of a CPU tensor, by way of the device that the workers communicate on."""
+    moved = tensor.to(device)
+    comm.all_reduce_(moved)
+    tensor.copy_(moved)
+
+
+def valid_source(
+    config: TrainConfig, paths: TrainPaths, pdfs: dict[str, np.ndarray], num_pdfs: int, train: FeaturePipeline, comm: Comm
+) -> ShardedFeatures:
+    """This worker's part of the validation data."""
+    if paths.valid_alignments is not None:
+        pdfs, valid_pdfs = read_pdf_alignments(paths.valid_alignments)
+        if valid_pdfs != num_pdfs:
+            raise AsrtoolError(f"{paths.valid_alignments}: {valid_pdfs} pdfs, {paths.alignments} has {num_pdfs}; use one model")
+    pipeline = FeaturePipeline(paths.valid_data, config.features, train.global_stats)
+    if pipeline.dim != train.dim:
+        raise AsrtoolError(f"{paths.valid_data}: features of {pipeline.dim} dimensions, {paths.train_data} has {train.dim}")
+    table = thin_out(make_table(pipeline, pdfs, str(paths.valid_data)), config.valid_max_frames)
+    return ShardedFeatures(pipeline, split_table(table, comm.rank, comm.size), config.loader.memory_limit_gib, config.loader.half)
+
+
+def thin_out(table: UtteranceTable, max_frames: int) -> UtteranceTable:
+    """Every k-th utterance, so that about `max_frames` frames are left; 0: all."""
+    step = -(-table.total_frames // max_frames) if max_frames else 1
+    return table.subset(np.arange(0, len(table.names), step)) if step > 1 else table
+
+
+def describe(train: UtteranceTable, valid: UtteranceTable, parameters: int, num_pdfs: int, comm: Comm, seconds: float) -> None:
+    """Says on standard error what will be trained on what."""
+    print(
+        f"{len(train.names)} utterances, {train.total_frames} frames to train on ({train.num_without_alignment} utterances "
+        f"without alignment); worker 0 validates on {valid.total_frames} frames; {parameters} parameters, {num_pdfs} pdfs, "
+        f"{comm.size} worker(s) of {torch.get_num_threads()} thread(s); read in {seconds:.1f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+class ModelWriter:
+    """Writes models as EXP/models/<name>/<label>.pt, the final ones as EXP/final_<name>.pt; rank 0 alone does it."""
+
+    def __init__(self, experiment: Path, bundle: ModelBundle, active: bool) -> None:
+        self.experiment = experiment
+        self.bundle = bundle
+        self.active = active
+
+    def __call__(self, models: dict[str, dict[str, Tensor]], label: str, info: dict[str, Any]) -> None:
+        if not self.active:
+            return
+        for name, weights in models.items():
+            path = self.experiment / (f"final_{name}.pt" if label == "final" else f"models/{name}/{label}.pt")
+            save_model(path, dataclasses.replace(self.bundle, info={**info, "model": name}), weights)
