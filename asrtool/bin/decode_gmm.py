@@ -1,0 +1,45 @@
+"""Decode a data directory with a GMM: lattices and the best word sequences."""
+
+from pathlib import Path
+
+from asrtool.arguments import existing_path, parser
+from asrtool.bin._decode_options import add_decode_options, search_options
+from asrtool.bin._gmm_options import one_blas_thread
+
+
+def main(arguments: list[str]) -> int:
+    options = parser("decode-gmm", __doc__, "asrtool decode-gmm exp/tri1/final.mdl exp/tri1/graph data/test exp/tri1/decode_test")
+    options.add_argument("model", type=existing_path, help="final.mdl, in its experiment directory")
+    options.add_argument("graph_dir", type=existing_path)
+    options.add_argument("data_dir", type=existing_path)
+    options.add_argument("out_dir", type=Path)
+    add_decode_options(options, acoustic_scale=0.083333)
+    args = options.parse_args(arguments)
+    one_blas_thread()
+
+    from asrtool.decoder.beam_search import BeamSearchDecoder
+    from asrtool.decoder.decode_data import decode_data, fingerprint, is_done, one_by_one
+    from asrtool.decoder.graph_dir import load_graph
+    from asrtool.feat.pipeline import FeaturePipeline
+    from asrtool.gmm.feature_options import read_feature_options
+    from asrtool.gmm.model import read_model
+
+    search = search_options(args)
+    made_from = fingerprint([args.model, args.graph_dir / "HCLG.fst", args.data_dir / "feats.scp"], search, args.lattice)
+    if is_done(args.out_dir, made_from):
+        return 0
+    transition_model, gmm = read_model(args.model)
+    graph, words = load_graph(args.graph_dir, transition_model)
+    pipeline = FeaturePipeline(args.data_dir, read_feature_options(args.model.parent))
+    decode_data(
+        BeamSearchDecoder(graph, options=search),
+        one_by_one(lambda utterance: gmm.loglikes(pipeline(utterance))),
+        pipeline.utterances(),
+        words,
+        args.out_dir,
+        made_from,
+        args.nj,
+        args.lattice,
+        args.max_failed,
+    )
+    return 0
