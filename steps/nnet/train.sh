@@ -38,7 +38,7 @@ threads=$(($(nproc) / num_workers))
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}  # torchrun would set 1
 
 if [ -f "$dir/done" ]; then
-  echo "$0: $dir: training is done already" >&2
+  echo "$0: $dir: training is done already; remove the directory to train again" >&2
 elif [ "$stage" -le 0 ]; then
   # shellcheck disable=SC2086  # the option may be left out
   if ! $cmd "$dir/log/train.log" torchrun --standalone --nproc-per-node "$num_workers" -m asrtool.cli train-nnet \

@@ -5,7 +5,6 @@
 # Usage: run.sh [--stage N] [--stop-stage N] [--hours 2.5] [--seed 1] [--num-workers N] [--full-curves true] [--dir DIR]
 #  e.g.: run.sh                          # everything, or what is left of it after a kill
 #        run.sh --stage 9                # again from decoding on
-#        run.sh --hours 10 --dir /data/mini10
 #
 # Stages: 0 corpus, 1 data, 2 lm, 3 features, 4 mono, 5 tri, 6 align, 7 lstm, 8 dnn, 9 decode, 10 curves, 11 results
 
@@ -13,8 +12,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command_line="egs/mini_mandarin/s5/run.sh $*"
 
-stage=
-stop_stage=
+stage='' stop_stage=''
 dir=$here               # corpus/, data/ and exp/ are made here
 hours=2.5               # of training speech; validation and test scale with it
 seed=1
@@ -27,8 +25,8 @@ totgauss=1000           # Gaussians of the monophones
 tri_opts="1200 10000"   # leaves and Gaussians of the triphones
 nnet_opts=              # settings for both networks, key=value
 full_curves=false       # decode the whole test set for the curves, not a fixed subset of curve_utts
-curve_utts=60
-tune_utts=200            # of validation, for LM weight and penalty
+curve_utts=60           # of the test set
+tune_utts=200           # of the validation set, for LM weight and penalty
 # shellcheck source=utils/parse_options.sh
 . "$here/utils/parse_options.sh"
 dir=$(realpath -m "$dir")
@@ -45,7 +43,7 @@ commit=$(git -C "$here" describe --always --dirty --abbrev=12 2>/dev/null || ech
 record=(--results "$exp/results.json" --commit "$commit" --seed "$seed")
 
 stage_corpus() {
-  # shellcheck disable=SC2086  # several options
+  # shellcheck disable=SC2086
   local/make_corpus.sh --hours "$hours" --seed "$seed" --nj "$nj" --lm-sentences "$lm_sentences" $corpus_opts "$dir/corpus"
 }
 
@@ -62,13 +60,7 @@ stage_lm() {
 }
 
 stage_features() {
-  local set kind
-  for set in train valid test; do
-    for kind in mfcc fbank; do utils/copy_data_dir.sh "$data/$set" "$data/$kind/$set"; done
-    steps/make_mfcc.sh --cmd "$train_cmd" --nj "$nj" "$data/mfcc/$set"
-    steps/make_fbank.sh --cmd "$train_cmd" --nj "$nj" --fbank-config conf/fbank28.conf "$data/fbank/$set"
-    for kind in mfcc fbank; do steps/compute_cmvn_stats.sh --cmd "$train_cmd" "$data/$kind/$set"; done
-  done
+  steps/prepare_features.sh --cmd "$train_cmd" --nj "$nj" "$data" train valid test
   asrtool subset-data-dir --even "$curve_utts" "$data/fbank/test" "$data/fbank/test_subset"
 }
 
@@ -127,7 +119,6 @@ stage_decode() {
 stage_curves() {
   local network average model name systems set=test_subset
   ! $full_curves || set="test"
-  mkdir -p "$exp/figures"
   for network in $networks; do
     systems=()
     for average in $averages; do

@@ -22,8 +22,8 @@ kaldi_ali=             # a Kaldi alignment directory to import
 seed=1
 nj=$(nproc)
 num_workers=           # parallel workers of network training; default: the GPUs, else 2 processes
-networks="dnn lstm"
-nnet_opts=             # settings for the networks, key=value
+networks="lstm dnn"
+nnet_opts="num_epochs=8"  # settings for the networks, key=value
 # shellcheck source=utils/parse_options.sh
 . "$here/utils/parse_options.sh"
 if [ -z "$corpus" ]; then echo "$0: ERROR: give --corpus DIR, the directory that holds speechocean762/ ($0 --help)" >&2; exit 1; fi
