@@ -1,7 +1,7 @@
 """Settings of network training: one YAML file, documented here; the resolved ones are kept as EXP/config.yaml."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from asrtool.errors import AsrtoolError
 from asrtool.feat.pipeline import FeatureOptions
@@ -37,6 +37,7 @@ class TrainConfig:
     features, input: what the model sees.
     num_epochs: passes over the training data.
     models_per_epoch: models (global, MA, EMA) saved an epoch, evenly spaced, the last at its end.
+    keep_epoch: the final model of each kind is that of the epoch with its lowest validation FER ("best"), or of the last.
     valid_max_frames: validation uses whole utterances up to about this many frames, evenly spread; 0 for all.
     seed: of the first weights and of the shuffling.
     bf16: matrix products in bfloat16 (torch.autocast).
@@ -54,6 +55,7 @@ class TrainConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     num_epochs: int = 4
     models_per_epoch: int = 4
+    keep_epoch: Literal["best", "last"] = "best"
     valid_max_frames: int = 0
     seed: int = 1
     bf16: bool = False

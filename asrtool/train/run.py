@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asrtool.errors import AsrtoolError
 from asrtool.feat.pipeline import FeaturePipeline
-from asrtool.io.atomic_file import write_text
+from asrtool.io.atomic_file import atomic_path, write_text
 from asrtool.io.config import load_config, save_config
 from asrtool.loader.corpus import ShardedFeatures, normalisation
 from asrtool.loader.loader import Loader
@@ -129,6 +129,7 @@ def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
         write_record(paths.experiment / "run.json", config.seed, workers=comm.size, device=str(device))
     wide = {"batch_windows": max(2048, config.loader.batch_windows), "num_streams": max(64, config.loader.num_streams)}
     evaluation = dataclasses.replace(config.loader, **wide)
+    writer = ModelWriter(paths.experiment, bundle, comm.rank == 0)
     return Parts(
         config=config,
         model=model,
@@ -142,7 +143,8 @@ def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
         train_frames=table.total_frames,
         checkpoints=CheckpointStore(paths.experiment / "checkpoints", comm, config.checkpoint.keep),
         metrics=MetricsLog(paths.experiment / "metrics.jsonl", comm.rank == 0),
-        save_models=ModelWriter(paths.experiment, bundle, comm.rank == 0),
+        save_models=writer.save,
+        keep_models=writer.keep,
     )
 
 
@@ -200,9 +202,16 @@ class ModelWriter:
         self.bundle = bundle
         self.active = active
 
-    def __call__(self, models: dict[str, dict[str, Tensor]], label: str, info: dict[str, Any]) -> None:
-        if not self.active:
-            return
-        for name, weights in models.items():
-            path = self.experiment / (f"final_{name}.pt" if label == "final" else f"models/{name}/{label}.pt")
-            save_model(path, dataclasses.replace(self.bundle, info={**info, "model": name}), weights)
+    def save(self, models: dict[str, dict[str, Tensor]], label: str, info: dict[str, Any]) -> None:
+        """Writes the weights of each model as its model `label`."""
+        for name, weights in models.items() if self.active else ():
+            save_model(self._path(name, label), dataclasses.replace(self.bundle, info={**info, "model": name}), weights)
+
+    def keep(self, labels: dict[str, str]) -> None:
+        """Makes the saved model `labels[name]` the final one of each name."""
+        for name, label in labels.items() if self.active else ():
+            with atomic_path(self.experiment / f"final_{name}.pt") as temporary:
+                shutil.copyfile(self._path(name, label), temporary)
+
+    def _path(self, name: str, label: str) -> Path:
+        return self.experiment / "models" / name / f"{label}.pt"

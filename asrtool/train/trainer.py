@@ -37,8 +37,8 @@ class Parts:
     Attributes:
         evaluation_model: a second model of the same kind, into which models are loaded for validation.
         train_frames: 10 ms frames of an epoch, all workers together.
-        save_models: called as save_models(weights by model name, label, info) on every rank; label is "<epoch>.<part>" or
-            "final".
+        save_models: called as save_models(weights by model name, label, info) on every rank; label is "<epoch>.<part>".
+        keep_models: called as keep_models(label by model name) at the end: those saved models are the final ones.
     """
 
     config: TrainConfig
@@ -54,6 +54,7 @@ class Parts:
     checkpoints: CheckpointStore
     metrics: MetricsLog
     save_models: Callable[[dict[str, dict[str, Tensor]], str, dict[str, Any]], None]
+    keep_models: Callable[[dict[str, str]], None]
 
 
 class Trainer:
@@ -76,6 +77,7 @@ class Trainer:
         self.parts_saved = 0
         self.frames_before_epoch = 0
         self.total_frames = 0
+        self.kept: dict[str, tuple[float, int]] = {}  # model -> its validation FER in % and the epoch that had it
         self.recorded_fraction = 0.0
         self._stop_requested = False  # here, by SIGTERM
         self._stop_agreed = False  # by all workers at a sync
@@ -100,7 +102,9 @@ class Trainer:
             while self.epoch < self.config.num_epochs and not self.parts.schedule.stopped:
                 self._train_epoch()
                 self._end_epoch()
-            self.parts.save_models(self.parts.algorithm.models(), "final", {"epoch": self.epoch})
+            self.parts.keep_models({name: f"{epoch}.{self.config.models_per_epoch}" for name, (_, epoch) in self.kept.items()})
+            kept = ", ".join(f"{name} of epoch {epoch} (FER {fer:.2f} %)" for name, (fer, epoch) in self.kept.items())
+            self._progress.message(f"final models: {kept}")
         finally:
             signal.signal(signal.SIGTERM, previous)
 
@@ -205,6 +209,8 @@ class Trainer:
             self.parts.evaluation_model.load_state_dict(weights)
             sums = results[name] = evaluate(self.parts.evaluation_model, self.parts.valid_loader, self.parts.comm)
             self.parts.metrics.write("valid", self.epoch, name, sums, time.monotonic() - start)
+            if self.config.keep_epoch == "last" or name not in self.kept or sums.fer < self.kept[name][0]:
+                self.kept[name] = (sums.fer, self.epoch)
         shown = ", ".join(f"{name}: loss {sums.mean_loss:.4f} FER {sums.fer:.2f} %" for name, sums in results.items())
         self._progress.message(f"epoch {self.epoch} of {self.config.num_epochs}, validation: {shown}")
         self.parts.schedule.after_epoch(next(iter(results.values())).mean_loss)
@@ -255,6 +261,7 @@ class Trainer:
             "parts_saved": self.parts_saved,
             "frames_before_epoch": self.frames_before_epoch,
             "total_frames": self.total_frames,
+            "kept": {name: list(value) for name, value in self.kept.items()},
             "recorded_fraction": self.recorded_fraction,
             "model": parts.model.state_dict(),
             "optimizer": parts.optimizer.state_dict(),
@@ -271,6 +278,7 @@ class Trainer:
         self.epoch_sums, self.block_sums, self.record_sums = (Sums(*values) for values in state["sums"])
         self.parts_saved, self.frames_before_epoch = state["parts_saved"], state["frames_before_epoch"]
         self.total_frames, self.recorded_fraction = state["total_frames"], state["recorded_fraction"]
+        self.kept = {name: (fer, epoch) for name, (fer, epoch) in state["kept"].items()}
         parts.algorithm.load_state_dict(state["algorithm"])
         parts.model.load_state_dict(state["model"])
         parts.optimizer.load_state_dict(state["optimizer"])
