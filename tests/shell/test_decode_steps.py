@@ -23,7 +23,13 @@ def run(recipe: Path, command: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize(
     ("step", "arguments"),
-    [("decode", "<graph-dir> <data-dir> <decode-dir>"), ("nnet/decode", "<model> <decode-dir>"), ("score", "<decode-dir>")],
+    [
+        ("decode", "<graph-dir> <data-dir> <decode-dir>"),
+        ("nnet/decode", "<model> <decode-dir>"),
+        ("score", "<decode-dir>"),
+        ("nnet/evaluate", "<dev-model>"),
+        ("prepare_features", "<set>"),
+    ],
 )
 def test_usage(recipe, step, arguments):
     result = run(recipe, f"steps/{step}.sh one")

@@ -1,0 +1,32 @@
+"""Usage, exit status and messages of the recipes."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+RECIPES = ("mini_mandarin", "speechocean762")
+
+
+def run(repository: Path, recipe: str, *words: str | Path) -> subprocess.CompletedProcess:
+    return subprocess.run([repository / f"egs/{recipe}/s5/run.sh", *words], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_help_tells_usage_and_stages(repository, recipe):
+    result = run(repository, recipe, "--help")
+    assert result.returncode == 0 and "Usage: run.sh" in result.stdout and "Stages: 0 " in result.stdout
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_unknown_option(repository, recipe):
+    result = run(repository, recipe, "--hour", "3")
+    assert result.returncode == 1 and "unknown option --hour" in result.stderr
+
+
+def test_a_corpus_must_be_given_and_be_there(repository, tmp_path):
+    result = run(repository, "speechocean762")
+    assert result.returncode == 1 and "give --corpus DIR, the directory that holds speechocean762/" in result.stderr
+    result = run(repository, "speechocean762", "--corpus", tmp_path, "--dir", tmp_path / "out")
+    assert result.returncode == 1 and f"{tmp_path}/speechocean762" in result.stderr
+    assert not (tmp_path / "out/exp/.stages/1_data").exists()
