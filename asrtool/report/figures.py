@@ -52,7 +52,7 @@ def draw_curves(path: str | Path, series: Series, ylabel: str, title: str) -> No
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(figsize=(7, 4.6), layout="constrained")
     order = [model for model in MODEL_NAMES if model in series] + sorted(set(series) - set(MODEL_NAMES))
@@ -63,6 +63,12 @@ def draw_curves(path: str | Path, series: Series, ylabel: str, title: str) -> No
     axes.set_ylabel(ylabel)
     axes.set_title(title, fontsize=11)
     axes.set_xlim(left=0)
+    values = [value for points in series.values() for _, value in points if value > 0]
+    if values and max(values) > 4 * min(values):  # else the first models would press all others into a line
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.yaxis.set_major_formatter(ticker.ScalarFormatter())
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.grid(alpha=0.3)
     axes.legend()
     with atomic_path(path) as temporary:
