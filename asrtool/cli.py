@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from asrtool import __version__
@@ -45,18 +46,23 @@ def main(arguments: list[str] | None = None) -> int:
     if verb.startswith("_") or importlib.util.find_spec(module) is None:
         print(f"asrtool: no verb '{verb}'; 'asrtool --help' lists them", file=sys.stderr)
         return 1
+    return guarded(f"asrtool {verb}", importlib.import_module(module).main, arguments[1:])
+
+
+def guarded(name: str, command: Callable[[list[str]], int | None], arguments: list[str]) -> int:
+    """Runs a command; what a user can mend becomes one line on standard error that starts with `name`, and status 1."""
     try:
-        return importlib.import_module(module).main(arguments[1:]) or 0
+        return command(arguments) or 0
     except AsrtoolError as error:
-        print(f"asrtool {verb}: ERROR: {error}", file=sys.stderr)
+        print(f"{name}: ERROR: {error}", file=sys.stderr)
     except BrokenPipeError:  # the reader of our output (head, say) has gone: no fault of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        print(f"asrtool {verb}: ERROR: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        print(f"{name}: ERROR: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
     except KeyboardInterrupt:
-        print(f"asrtool {verb}: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted", file=sys.stderr)
         return 130
     return 1
 

@@ -24,6 +24,7 @@ from plan import SPLITS, Plan, Settings, lm_text, make_plan, speaking_plan
 from speakers import Speaker
 
 from asrtool.arguments import parser
+from asrtool.cli import guarded
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
 from asrtool.io.progress import progress
@@ -196,7 +197,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except AsrtoolError as error:
-        sys.exit(f"make_corpus.py: ERROR: {error}")
+    sys.exit(guarded("make_corpus.py", main, sys.argv[1:]))

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from asrtool.arguments import parser
+from asrtool.cli import guarded
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
 
@@ -80,7 +81,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except AsrtoolError as error:
-        sys.exit(f"prepare_data.py: ERROR: {error}")
+    sys.exit(guarded("prepare_data.py", main, sys.argv[1:]))

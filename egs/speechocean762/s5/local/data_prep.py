@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from asrtool.arguments import parser
+from asrtool.cli import guarded
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
 
@@ -137,7 +138,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except AsrtoolError as error:
-        sys.exit(f"data_prep.py: ERROR: {error}")
+    sys.exit(guarded("data_prep.py", main, sys.argv[1:]))

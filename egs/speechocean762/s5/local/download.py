@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 from asrtool.arguments import parser
+from asrtool.cli import guarded
 from asrtool.errors import AsrtoolError
 
 TIMEOUT_S = 60
@@ -91,7 +92,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except AsrtoolError as error:
-        sys.exit(f"download.py: ERROR: {error}")
+    sys.exit(guarded("download.py", main, sys.argv[1:]))
