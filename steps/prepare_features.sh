@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # MFCC for GMMs and filterbanks for networks, each with CMVN statistics by speaker: <data-dir>/{mfcc,fbank}/<set> of each set.
+# What is there and newer than its wav.scp and its settings is left alone.
 set -euo pipefail
 . ./path.sh
 
 nj=4
 cmd=utils/run.py
+mfcc_config=conf/mfcc.conf
 fbank_config=conf/fbank28.conf
 
 . utils/parse_options.sh
@@ -12,7 +14,7 @@ fbank_config=conf/fbank28.conf
 if [ $# -lt 2 ]; then
   echo "Usage: $0 [options] <data-dir> <set> [<set> ...]" >&2
   echo "e.g.: $0 --nj 2 data train dev test" >&2
-  echo "Options: --nj --cmd --fbank-config" >&2
+  echo "Options: --nj --cmd --mfcc-config --fbank-config" >&2
   exit 1
 fi
 data=$1
@@ -20,8 +22,12 @@ shift
 
 for set in "$@"; do
   for kind in mfcc fbank; do
-    utils/copy_data_dir.sh "$data/$set" "$data/$kind/$set"
-    steps/make_$kind.sh --cmd "$cmd" --nj "$nj" --fbank-config "$fbank_config" "$data/$kind/$set"
-    steps/compute_cmvn_stats.sh --cmd "$cmd" "$data/$kind/$set"
+    dir=$data/$kind/$set
+    config=$mfcc_config
+    if [ $kind = fbank ]; then config=$fbank_config; fi
+    utils/copy_data_dir.sh "$data/$set" "$dir"
+    if [ "$dir/cmvn.scp" -nt "$dir/wav.scp" ] && [ "$dir/cmvn.scp" -nt "$config" ]; then continue; fi
+    steps/make_$kind.sh --cmd "$cmd" --nj "$nj" "--$kind-config" "$config" "$dir"
+    steps/compute_cmvn_stats.sh --cmd "$cmd" "$dir"
   done
 done
