@@ -15,8 +15,8 @@ from asrtool.decoder.beam_search_kernels import (
     make_tokens,
     score_arcs,
 )
-from asrtool.decoder.kernel_cache import forget_older_than
 from asrtool.decoder.prune_kernels import compact, prune_frames, prune_last_frame, prune_on_the_way
+from asrtool.io.kernel_cache import forget_older_than
 
 forget_older_than(__file__, beam_search_kernels, prune_kernels)
 

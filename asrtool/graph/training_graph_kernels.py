@@ -3,7 +3,11 @@
 import numpy as np
 from numba import njit
 
+from asrtool.io.kernel_cache import forget_older_than
+from asrtool.tree import event_map_kernels
 from asrtool.tree.event_map_kernels import map_event
+
+forget_older_than(__file__, event_map_kernels)
 
 
 @njit(nogil=True, cache=True)

@@ -6,7 +6,7 @@ from importlib import metadata
 from asrtool import __version__
 from asrtool.report.figures import MODEL_NAMES
 
-PACKAGES = ("torch", "numpy", "numba", "kaldifst", "kaldilm", "kaldiio", "pypinyin", "espeakng-loader")
+PACKAGES = ("torch", "numpy", "numba", "kaldifst", "kaldilm", "pypinyin", "espeakng-loader")
 
 
 def network_table(results: list[dict], dataset: str, networks: list[str]) -> list[str]:
