@@ -40,7 +40,7 @@ def gloo_and_virtual(request, tmp_path_factory):
     size, names = request.param
     out = tmp_path_factory.mktemp(f"gloo{size}")
     assert launch(size, out, names) == [0] * size
-    real = [torch.load(out / f"rank{rank}.pt") for rank in range(size)]
+    real = [torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(size)]
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     virtual = {name: run_workers(size, lambda comm, name=name: toy.outcome(comm, name)) for name in names}
@@ -88,7 +88,7 @@ def test_ranks_agree_at_the_end(gloo_and_virtual, kind):
 @pytest.mark.parametrize("how", ["die_in_memory", "die_in_messages"])
 def test_killed_peer_is_noticed_in_seconds(tmp_path, how):
     assert launch(2, tmp_path, [how], time_limit_s=40) == [0, -9]
-    kind, message, seconds = torch.load(tmp_path / "died0.pt")
+    kind, message, seconds = torch.load(tmp_path / "died0.pt", weights_only=True)
     assert kind == "AsrtoolError"
     assert "rank 0: lost contact with" in message
     assert "\n" not in message
