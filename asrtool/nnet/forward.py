@@ -1,7 +1,5 @@
 """Scaled log-likelihoods of utterances: what the decoder sees of a network."""
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -42,22 +40,3 @@ def loglikes_batch(bundle: ModelBundle, features: list[np.ndarray], names: list[
 def _at_frame_rate(scores_KP: Tensor, num_frames: int, bundle: ModelBundle) -> Tensor:
     delayed = scores_KP[bundle.input.label_delay :]
     return delayed.repeat_interleave(bundle.input.stride, 0)[:num_frames].contiguous()
-
-
-def forward_all(
-    bundle: ModelBundle, items: Iterable[tuple[str, np.ndarray]], batch_size: int = 16
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields (utterance, loglikes) in order; recurrent models need batches to make good use of a core."""
-    batch: list[tuple[str, np.ndarray]] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == batch_size:
-            yield from _forward_batch(bundle, batch)
-            batch = []
-    if batch:
-        yield from _forward_batch(bundle, batch)
-
-
-def _forward_batch(bundle: ModelBundle, batch: list[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
-    names = [name for name, _ in batch]
-    yield from zip(names, loglikes_batch(bundle, [matrix for _, matrix in batch], names), strict=True)

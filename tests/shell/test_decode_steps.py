@@ -2,18 +2,9 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture
-def recipe(tmp_path, repository) -> Path:
-    for name in ("steps", "utils"):
-        (tmp_path / name).symlink_to(repository / name)
-    (tmp_path / "path.sh").write_text(f"export PATH={Path(sys.executable).parent}:$PATH LC_ALL=C.UTF-8\n")
-    return tmp_path
 
 
 def run(recipe: Path, command: str) -> subprocess.CompletedProcess:
