@@ -4,9 +4,10 @@
 #
 # Usage: run.sh [--stage N] [--stop-stage N] [--hours 2.5] [--seed 1] [--num-workers N] [--full-curves true] [--dir DIR]
 #  e.g.: run.sh                          # everything, or what is left of it after a kill
-#        run.sh --stage 9                # again from decoding on
+#        run.sh --stage 8                # again from decoding on
+#        run.sh --stage 7 --curves false --networks "lstm lstmp cldnn dnn tdnn"   # all five networks in one table
 #
-# Stages: 0 corpus, 1 data, 2 lm, 3 features, 4 mono, 5 tri, 6 align, 7 lstm, 8 dnn, 9 decode, 10 curves, 11 results
+# Stages: 0 corpus, 1 data, 2 lm, 3 features, 4 mono, 5 tri, 6 align, 7 networks, 8 decode, 9 curves, 10 results
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,7 +24,9 @@ lm_sentences=30000      # of generated text for the language model
 corpus_opts=            # further options of local/make_corpus.sh
 totgauss=1000           # Gaussians of the monophones
 tri_opts="1200 10000"   # leaves and Gaussians of the triphones
-nnet_opts=              # settings for both networks, key=value
+networks="lstm dnn"     # lstm, lstmp, cldnn, dnn, tdnn: those of conf/<network>_mini.yaml
+nnet_opts=              # settings for the networks, key=value
+curves=true             # decode the intermediate models for the figures
 full_curves=false       # decode the whole test set for the curves, not a fixed subset of curve_utts
 curve_utts=60           # of the test set
 tune_utts=200           # of the validation set, for LM weight and penalty
@@ -37,7 +40,6 @@ export ASRTOOL_EXTRAS="synthesis"
 . utils/stages.sh
 
 data=$dir/data exp=$dir/exp
-networks="lstm dnn"
 averages="bmuf ma ema"
 commit=$(git -C "$here" describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 record=(--results "$exp/results.json" --commit "$commit" --seed "$seed")
@@ -81,14 +83,14 @@ stage_align() {
   done
 }
 
-# train_network NAME: trains with conf/NAME_mini.yaml on the triphone alignments.
-train_network() {
-  # shellcheck disable=SC2086  # several settings
-  steps/nnet/train.sh --cmd "$train_cmd" --nnet-config "conf/$1_mini.yaml" --num-workers "$num_workers" \
-    --valid-alignments "$exp/tri_ali_valid" "$exp/tri_ali_train" "$data/fbank/train" "$data/fbank/valid" "$exp/$1" seed="$seed" $nnet_opts
+stage_networks() {
+  local network
+  for network in $networks; do
+    # shellcheck disable=SC2086  # several settings
+    steps/nnet/train.sh --cmd "$train_cmd" --nnet-config "conf/${network}_mini.yaml" --num-workers "$num_workers" \
+      --valid-alignments "$exp/tri_ali_valid" "$exp/tri_ali_train" "$data/fbank/train" "$data/fbank/valid" "$exp/$network" seed="$seed" $nnet_opts
+  done
 }
-stage_lstm() { train_network lstm; }
-stage_dnn() { train_network dnn; }
 
 # evaluate NETWORK SET SYSTEM MODEL DIR ...: error rates of a network's models, with LM weight and penalty found on validation data.
 evaluate() {
@@ -118,6 +120,7 @@ stage_decode() {
 
 stage_curves() {
   local network average model name systems set=test_subset
+  $curves || return 0
   ! $full_curves || set="test"
   for network in $networks; do
     systems=()
@@ -136,15 +139,20 @@ stage_curves() {
 }
 
 stage_results() {
+  local network figures="" experiments=""
+  for network in $networks; do
+    experiments=${experiments:+$experiments,}$exp/$network
+    ! $curves || figures=${figures:+$figures,}figures/fer_$network.png,figures/cer_$network.png
+  done
   asrtool make-results --title "mini_mandarin" \
     --note "The speech is synthetic (espeak-ng): these figures compare methods, they do not say how well people are recognised." \
-    --set test --networks "${networks// /,}" --figures figures/fer_lstm.png,figures/cer_lstm.png,figures/fer_dnn.png,figures/cer_dnn.png \
+    --set test --networks "${networks// /,}" --experiments "$experiments" --figures "$figures" \
     --command "$command_line" --commit "$commit" --seed "$seed" "$exp/results.json" "$exp/RESULTS.md"
 }
 
 settings="hours=$hours seed=$seed lm_order=$lm_order lm_sentences=$lm_sentences corpus_opts=$corpus_opts"
 settings="$settings totgauss=$totgauss tri_opts=$tri_opts nnet_opts=$nnet_opts"
-run_stages "$exp" "$settings" corpus data lm features mono tri align lstm dnn decode curves results
+run_stages "$exp" "$settings" corpus data lm features mono tri align networks decode curves results
 if [ -f "$exp/RESULTS.md" ]; then  # the table again, also where nothing was left to do
   sed -n "/^| Methods/,/^$/p" "$exp/RESULTS.md"
 fi

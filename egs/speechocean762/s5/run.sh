@@ -22,7 +22,7 @@ kaldi_ali=             # a Kaldi alignment directory to import
 seed=1
 nj=$(nproc)
 num_workers=           # parallel workers of network training; default: the GPUs, else 2 processes
-networks="lstm dnn"
+networks="lstm dnn"    # lstm, lstmp, cldnn, dnn, tdnn: those of conf/<network>_mini.yaml
 nnet_opts="num_epochs=8"  # settings for the networks, key=value
 # shellcheck source=utils/parse_options.sh
 . "$here/utils/parse_options.sh"
@@ -126,7 +126,9 @@ stage_imported() {
 }
 
 stage_results() {
-  asrtool make-results --title "speechocean762" --set devtest --networks "${networks// /,}" --command "$command_line" \
+  local network experiments=""
+  for network in $networks; do experiments=${experiments:+$experiments,}$exp/$network; done
+  asrtool make-results --title "speechocean762" --set devtest --networks "${networks// /,}" --experiments "$experiments" --command "$command_line" \
     --commit "$commit" --seed "$seed" "$exp/results.json" "$exp/RESULTS.md"
 }
 
