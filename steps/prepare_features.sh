@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # MFCC for GMMs and filterbanks for networks, each with CMVN statistics by speaker: <data-dir>/{mfcc,fbank}/<set> of each set.
-# What is there and newer than its wav.scp and its settings is left alone.
+# What is there and newer than its wav.scp, reco2speed, reco2vol and its settings is left alone.
 set -euo pipefail
 . ./path.sh
 
@@ -26,7 +26,11 @@ for set in "$@"; do
     config=$mfcc_config
     if [ $kind = fbank ]; then config=$fbank_config; fi
     utils/copy_data_dir.sh "$data/$set" "$dir"
-    if [ "$dir/cmvn.scp" -nt "$dir/wav.scp" ] && [ "$dir/cmvn.scp" -nt "$config" ]; then continue; fi
+    made=true
+    for f in "$dir/wav.scp" "$dir/reco2speed" "$dir/reco2vol" "$config"; do
+      if [ -f "$f" ] && ! [ "$dir/cmvn.scp" -nt "$f" ]; then made=false; fi
+    done
+    if $made; then continue; fi
     steps/make_$kind.sh --cmd "$cmd" --nj "$nj" "--$kind-config" "$config" "$dir"
     steps/compute_cmvn_stats.sh --cmd "$cmd" "$dir"
   done

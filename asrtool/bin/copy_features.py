@@ -1,6 +1,7 @@
 """Copy features, with CMVN, splicing and differences applied if asked, to an archive."""
 
 from pathlib import Path
+from typing import get_args
 
 from asrtool.arguments import boolean, parser
 from asrtool.errors import AsrtoolError
@@ -15,25 +16,23 @@ def main(arguments: list[str]) -> int:
     options.add_argument("source", help="a data directory, or a table: feats.scp, scp:..., ark:...")
     options.add_argument("ark", help="archive to write")
     options.add_argument("scp", nargs="?", help="its scp file")
-    options.add_argument("--apply-cmvn", choices=["none", "speaker", "utterance", "global"], default="none")
+    options.add_argument("--apply-cmvn", choices=get_args(FeatureOptions.__annotations__["cmvn"]), default="none")
     options.add_argument("--norm-vars", type=boolean, default=False)
     options.add_argument("--add-deltas", type=boolean, default=False)
     options.add_argument("--delta-order", type=int, default=2)
     options.add_argument("--delta-window", type=int, default=2)
     options.add_argument("--splice-left", type=int, default=0)
     options.add_argument("--splice-right", type=int, default=0)
+    for name in ("cmn_window", "speaker_frames", "global_frames", "min_cmn_window"):
+        options.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(FeatureOptions, name))
+    options.add_argument("--speaker-history", type=boolean, default=False, help="online: as apply-cmvn-online --spk2utt")
+    options.add_argument("--cmn-center", type=boolean, default=True, help="sliding: the window's middle is the frame")
     options.add_argument("--compression-method", type=int, default=0, help="Kaldi's number; 0 is uncompressed (default)")
     options.add_argument("--text", type=boolean, default=False, help="text format")
     args = options.parse_args(arguments)
     try:
-        wanted = FeatureOptions(
-            args.apply_cmvn,
-            args.norm_vars,
-            args.delta_order if args.add_deltas else 0,
-            args.delta_window,
-            args.splice_left,
-            args.splice_right,
-        )
+        same_names = {name: getattr(args, name) for name in FeatureOptions.__annotations__ if name in args}
+        wanted = FeatureOptions(**same_names | {"cmvn": args.apply_cmvn, "delta_order": args.add_deltas * args.delta_order})
     except ValueError as error:
         raise AsrtoolError(str(error)) from None
     if Path(args.source).is_dir():

@@ -8,15 +8,16 @@ from typing import Self
 
 import numpy as np
 
+from asrtool.data.recording import Recording, parse_factor
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
-from asrtool.io.audio import read_wav, read_wav_and_rate, read_wav_header
 from asrtool.io.kaldi_table import MatrixReader, read_scp
 
 # the files of a data directory by what their first column names
 UTTERANCE_FILES = ("utt2spk", "text", "segments", "feats.scp", "utt2num_frames", "utt2dur", "vad.scp", "utt2lang", "utt2uniq")
 SPEAKER_FILES = ("cmvn.scp", "spk2gender", "spk2warp", "trans.scp")
-RECORDING_FILES = ("wav.scp", "reco2dur", "reco2file_and_channel")  # by utterance where there is no segments file
+FACTOR_FILES = ("reco2speed", "reco2vol")  # see asrtool/data/recording.py
+RECORDING_FILES = ("wav.scp", "reco2dur", "reco2file_and_channel", *FACTOR_FILES)  # by utterance where there are no segments
 COPIED_FILES = ("frame_shift", "global_cmvn")
 ALL_TABLES = UTTERANCE_FILES + SPEAKER_FILES + RECORDING_FILES
 
@@ -32,7 +33,9 @@ class DataDir:
         utt2spk: utterance -> speaker, in file order.
         wav_scp: recording (without segments: utterance) -> file or "command |".
         text: utterance -> words.
-        segments: utterance -> (recording, start in s, end in s; -1 is the end of the recording).
+        segments: utterance -> (recording, start in s, end in s; -1 is the end of the recording), at the recording's new speed.
+        reco2speed, reco2vol: recording -> factor, where the files are there.
+        clipped: recording -> samples that a new speed or volume cut off, of those read so far.
     """
 
     path: Path
@@ -40,6 +43,9 @@ class DataDir:
     wav_scp: dict[str, str] = field(default_factory=dict)
     text: dict[str, list[str]] = field(default_factory=dict)
     segments: dict[str, tuple[str, float, float]] = field(default_factory=dict)
+    reco2speed: dict[str, float] = field(default_factory=dict)
+    reco2vol: dict[str, float] = field(default_factory=dict)
+    clipped: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -59,7 +65,11 @@ class DataDir:
                 raise AsrtoolError(f"{path}/utt2spk: {utterance}: expected one speaker, found '{speaker[:60]}'")
         text = {utterance: words.split() for utterance, words in _optional(path / "text").items()}
         segments = {key: parse_segment(path / "segments", key, line) for key, line in _optional(path / "segments").items()}
-        return cls(path, utt2spk, _optional(path / "wav.scp"), text, segments)
+        factors = [
+            {key: parse_factor(value, f"{path / name}: {key}") for key, value in _optional(path / name).items()}
+            for name in FACTOR_FILES
+        ]
+        return cls(path, utt2spk, _optional(path / "wav.scp"), text, segments, *factors)
 
     @property
     def utterances(self) -> list[str]:
@@ -107,16 +117,8 @@ class DataDir:
         return {utterance: self._duration_s(utterance) for utterance in self.utterances}
 
     def _duration_s(self, utterance: str) -> float:
-        recording, start_s, end_s = self.segments.get(utterance, (utterance, 0.0, -1.0))
-        if end_s < 0:
-            entry = self._wav_entry(utterance, recording)
-            header = None if entry.endswith("|") else read_wav_header(entry)
-            if header is not None:
-                end_s = header.num_samples / header.rate
-            else:
-                samples, rate = read_wav_and_rate(entry)
-                end_s = len(samples) / rate
-        return end_s - start_s
+        _, start_s, end_s = self.segments.get(utterance, (utterance, 0.0, -1.0))
+        return (self.recording(utterance).duration_s() if end_s < 0 else end_s) - start_s
 
     @property
     def frame_shift_s(self) -> float:
@@ -124,24 +126,35 @@ class DataDir:
         path = self.path / "frame_shift"
         return _number(float, path, "frame_shift", path.read_text().strip()) if path.is_file() else 0.01
 
-    def _wav_entry(self, utterance: str, recording: str) -> str:
-        if recording not in self.wav_scp:
-            raise AsrtoolError(
-                f"{self.path}/wav.scp: {utterance}: recording '{recording}' is not in it; run utils/fix_data_dir.sh"
-            )
-        return self.wav_scp[recording]
+    def recording(self, utterance: str) -> Recording:
+        """What an utterance is, or is cut out of.
+
+        Raises:
+            AsrtoolError: not in wav.scp, or not in reco2speed or reco2vol where these are there.
+        """
+        name = self.segments[utterance][0] if utterance in self.segments else utterance
+        if name not in self.wav_scp:
+            raise AsrtoolError(f"{self.path}/wav.scp: {utterance}: recording '{name}' is not in it; run utils/fix_data_dir.sh")
+        factors = []
+        for file, table in zip(FACTOR_FILES, (self.reco2speed, self.reco2vol), strict=True):
+            if table and name not in table:
+                raise AsrtoolError(f"{self.path}/{file}: {utterance}: recording '{name}' is not in it; add it (1: as it is)")
+            factors.append(table.get(name, 1.0))
+        return Recording.parse(self.wav_scp[name], *factors, f"{self.path}/wav.scp: {name}")
 
     def audio(self, utterance: str, rate: int) -> np.ndarray:
         """The samples of one utterance, float32 on the scale of 16-bit integers.
 
         Raises:
-            AsrtoolError: see `read_wav`; or a segment outside its recording.
+            AsrtoolError: see `Recording.read`; or a segment outside its recording.
         """
         recording, start_s, end_s = self.segments.get(utterance, (utterance, 0.0, -1.0))
-        entry = self._wav_entry(utterance, recording)
         cached = self.__dict__.get("_last_recording", (None, None))  # segments of one recording follow each other
         if cached[0] != (recording, rate):
-            cached = self.__dict__["_last_recording"] = ((recording, rate), read_wav(entry, rate))
+            samples, _, clipped = self.recording(utterance).read(rate)
+            cached = self.__dict__["_last_recording"] = ((recording, rate), samples)
+            if clipped:
+                self.clipped[recording] = clipped
         samples = cached[1]
         if not self.segments:
             return samples
@@ -191,6 +204,25 @@ def write_table(path: Path, table: Mapping[str, str]) -> None:
 def write_spk2utt(path: Path, utt2spk: Mapping[str, str]) -> None:
     """spk2utt from utt2spk."""
     write_table(path, {speaker: " ".join(sorted(names)) for speaker, names in speakers_utterances(utt2spk).items()})
+
+
+def write_data_dir(directory: Path, tables: Mapping[str, Mapping[str, str]], frame_shift: Path | None = None) -> None:
+    """Makes a directory of these tables (name -> key -> value) and spk2utt alone; utt2spk, which makes it one, comes last.
+
+    Raises:
+        AsrtoolError: the directory has features, which would no longer be those of its utterances.
+    """
+    if (directory / "feats.scp").is_file():
+        raise AsrtoolError(f"{directory}/feats.scp: is there already; remove {directory} or give another directory")
+    for name in ("utt2spk", "spk2utt", *ALL_TABLES, *COPIED_FILES):
+        (directory / name).unlink(missing_ok=True)
+    for name, table in tables.items():
+        if name != "utt2spk":
+            write_table(directory / name, table)
+    if frame_shift is not None:
+        write_text(directory / "frame_shift", frame_shift.read_text())
+    write_spk2utt(directory / "spk2utt", tables["utt2spk"])
+    write_table(directory / "utt2spk", tables["utt2spk"])
 
 
 def select(source: Path, destination: Path, utterances: Iterable[str]) -> None:

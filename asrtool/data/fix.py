@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from asrtool.data.data_dir import ALL_TABLES, parse_segment, select, write_table
+from asrtool.data.data_dir import ALL_TABLES, FACTOR_FILES, parse_segment, select, write_table
 from asrtool.errors import AsrtoolError
 from asrtool.io.audio import read_wav_header
 
@@ -38,6 +38,12 @@ def fix(directory: str | Path) -> tuple[int, int]:
     elif wavs is not None:
         _report(directory / "wav.scp", keep - set(tables["wav.scp"]), "not in it")
         keep &= wavs
+    for name in FACTOR_FILES:
+        if name in tables:
+            segments = tables.get("segments", {})
+            named = {key for key in keep if (segments[key].split()[0] if segments else key) in tables[name]}
+            _report(directory / name, keep - named, "its recording is not in it")
+            keep = named
     if not keep:
         raise AsrtoolError(f"{directory}: no utterance is complete; the files do not name the same utterances")
     for name, table in tables.items():  # sorted and free of doubles first; select reads them again

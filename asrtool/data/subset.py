@@ -8,6 +8,7 @@ from pathlib import Path
 
 from asrtool.data.data_dir import ALL_TABLES, COPIED_FILES, DataDir, select, speakers_utterances
 from asrtool.errors import AsrtoolError
+from asrtool.io.kaldi_table import read_scp
 
 
 def split_by_speaker(source: str | Path, num_parts: int, per_utterance: bool = False) -> list[Path]:
@@ -78,20 +79,45 @@ def read_list(path: str | Path) -> list[str]:
 
 
 def train_valid_speakers(data: DataDir, valid_share: float, seed: int) -> tuple[list[str], list[str]]:
-    """Draws speakers for validation until they hold `valid_share` of the utterances; no speaker is in both lists."""
-    speakers = sorted(data.spk2utt)
-    if not 0 < valid_share < 1 or len(speakers) < 2:
-        raise AsrtoolError(f"{data.path}: {len(speakers)} speakers cannot be split with a validation share of {valid_share}")
-    random.Random(seed).shuffle(speakers)
+    """Draws speakers for validation until they hold `valid_share` of the utterances; no speaker is in both lists.
+
+    Perturbed copies of a speaker (utt2uniq) go with the speaker.
+    """
+    groups = kindred_speakers(data)
+    if not 0 < valid_share < 1 or len(groups) < 2:
+        raise AsrtoolError(f"{data.path}: {len(groups)} speakers cannot be split with a validation share of {valid_share}")
+    random.Random(seed).shuffle(groups)
     wanted = valid_share * len(data.utt2spk)
     valid: list[str] = []
-    held = 0
-    for speaker in speakers[:-1]:
+    held = number = 0
+    for group in groups[:-1]:
         if valid and held >= wanted:
             break
-        valid.append(speaker)
-        held += len(data.spk2utt[speaker])
-    return sorted(speakers[len(valid) :]), sorted(valid)
+        valid += group
+        held += sum(len(data.spk2utt[speaker]) for speaker in group)
+        number += 1
+    return sorted(speaker for group in groups[number:] for speaker in group), sorted(valid)
+
+
+def kindred_speakers(data: DataDir) -> list[list[str]]:
+    """Speakers, those together who have utterances of one origin (utt2uniq); sorted."""
+    path = data.path / "utt2uniq"
+    origins = read_scp(path) if path.is_file() else {}
+    head = {speaker: speaker for speaker in data.spk2utt}
+
+    def find(speaker: str) -> str:
+        while head[speaker] != speaker:
+            head[speaker] = speaker = head[head[speaker]]
+        return speaker
+
+    first: dict[str, str] = {}
+    for utterance, speaker in data.utt2spk.items():
+        one, two = find(first.setdefault(origins.get(utterance, utterance), speaker)), find(speaker)
+        head[max(one, two)] = min(one, two)
+    groups: dict[str, list[str]] = {}
+    for speaker in sorted(head):
+        groups.setdefault(find(speaker), []).append(speaker)
+    return sorted(groups.values())
 
 
 def choose_number(data: DataDir, how: str, number: int) -> list[str]:

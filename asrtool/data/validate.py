@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asrtool.data.data_dir import ALL_TABLES, MAX_OVERSHOOT_S, RECORDING_FILES, SPEAKER_FILES, parse_segment, speakers_utterances
+from asrtool.data.data_dir import (
+    ALL_TABLES,
+    FACTOR_FILES,
+    MAX_OVERSHOOT_S,
+    RECORDING_FILES,
+    SPEAKER_FILES,
+    parse_segment,
+    speakers_utterances,
+)
+from asrtool.data.recording import parse_factor
 from asrtool.errors import AsrtoolError
 from asrtool.io.audio import read_wav_header
 
@@ -55,7 +64,9 @@ def validate(
         _check_speakers(directory, tables, findings, prefix_is_error)
         _check_keys(directory, tables, errors)
     errors += [f"{directory}/text: {key}: empty transcript; {_FIX}" for key, words in tables.get("text", {}).items() if not words]
+    factors = {name: dict(_checked_factors(directory / name, tables.get(name, {}), errors)) for name in FACTOR_FILES}
     durations = _wav_durations(directory, tables.get("wav.scp", {}), rate, errors) if wav else {}
+    durations = {key: duration_s / factors["reco2speed"].get(key, 1.0) for key, duration_s in durations.items()}
     errors += _segment_errors(directory, tables, durations)
     errors += _frame_errors(directory, tables)
     return findings
@@ -165,6 +176,14 @@ def _wav_durations(directory: Path, wav_scp: dict[str, str], rate: int | None, e
             errors.append(f"{directory}/wav.scp: {recording}: {entry}: no samples; remove it and {_FIX}")
         durations[recording] = header.num_samples / max(header.rate, 1)
     return durations
+
+
+def _checked_factors(path: Path, table: dict[str, str], errors: list[str]) -> Iterator[tuple[str, float]]:
+    for key, value in table.items():
+        try:
+            yield key, parse_factor(value, f"{path}: {key}")
+        except AsrtoolError as error:
+            errors.append(f"{error}; mend the line")
 
 
 def _segment_errors(directory: Path, tables: dict, durations: dict[str, float]) -> Iterator[str]:

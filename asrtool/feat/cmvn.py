@@ -2,6 +2,8 @@
 
 import numpy as np
 
+VARIANCE_FLOOR = 1e-20
+
 
 def cmvn_stats(features: np.ndarray) -> np.ndarray:
     """Float64 [2, D + 1]: sums and the number of frames; sums of squares and 0. Statistics add up."""
@@ -26,7 +28,7 @@ def cmvn_scale_offset(stats: np.ndarray, norm_vars: bool = False) -> tuple[np.nd
     scale = np.ones_like(mean)
     if norm_vars:
         variance = stats[1, :-1] / count - mean * mean
-        scale = 1 / np.sqrt(np.maximum(variance, 1e-20))
+        scale = 1 / np.sqrt(np.maximum(variance, VARIANCE_FLOOR))
     return scale, -mean * scale
 
 

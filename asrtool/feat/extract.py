@@ -1,5 +1,6 @@
 """Features of a data directory: what one job does."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def extract_job(
                     num_frames[name], durations[name] = str(len(features)), f"{len(wave) / options.rate:.4f}"
                     tally.ok()
         tally.close()
+    if data.clipped:
+        print(f"{sum(data.clipped.values())} samples of {len(data.clipped)} recordings were cut off at 16 bits", file=sys.stderr)
     write_table(stem.with_name(stem.name + ".utt2num_frames"), num_frames)
     write_table(stem.with_name(stem.name + ".utt2dur"), durations)
 

@@ -11,7 +11,10 @@ from asrtool.data.data_dir import DataDir
 from asrtool.errors import AsrtoolError
 from asrtool.feat.cmvn import apply_cmvn, cmvn_stats
 from asrtool.feat.deltas import add_deltas, splice
+from asrtool.feat.online_cmvn import OnlineCmvn, OnlineCmvnOptions, sliding_cmvn
 from asrtool.io.kaldi_table import read_matrix_file
+
+_KEPT_HISTORIES = 1000  # speakers
 
 
 @dataclass(frozen=True)
@@ -19,23 +22,47 @@ class FeatureOptions:
     """How features are normalised and widened; in this order: CMVN, splicing, differences.
 
     Attributes:
-        cmvn: statistics of the speaker (cmvn.scp), the utterance, the whole corpus (global_cmvn), or none.
+        cmvn: statistics of the speaker (cmvn.scp), the utterance, the whole corpus (global_cmvn), or none. "online": of the
+            frames up to the present one, filled up from global_cmvn (Kaldi's apply-cmvn-online); it needs no future.
+            "sliding": of a window that moves along the utterance (apply-cmvn-sliding).
         norm_vars: normalise variances as well as means.
+        cmn_window: frames of the window, for online and sliding.
+        speaker_frames, global_frames: online: the window, while it is short, is filled up with so many frames' worth of
+            the speaker's statistics (see speaker_history), then of the global ones.
+        speaker_history: online: an utterance begins with the statistics of the speaker's earlier ones, in the order of
+            utt2spk (apply-cmvn-online --spk2utt), whose features are read for that.
+        cmn_center: sliding: the window has the present frame in its middle; else at its end.
+        min_cmn_window: sliding without cmn_center: the window has at least so many frames, at the start later ones.
         delta_order: how many differences are appended; 0 is none.
         delta_window: frames to each side that a difference looks at.
         splice_left, splice_right: frames appended from before and after.
     """
 
-    cmvn: Literal["none", "speaker", "utterance", "global"] = "speaker"
+    cmvn: Literal["none", "speaker", "utterance", "global", "online", "sliding"] = "speaker"
     norm_vars: bool = False
     delta_order: int = 2
     delta_window: int = 2
     splice_left: int = 0
     splice_right: int = 0
+    cmn_window: int = 600
+    speaker_frames: int = 600
+    global_frames: int = 200
+    speaker_history: bool = False
+    cmn_center: bool = True
+    min_cmn_window: int = 100
 
     def __post_init__(self) -> None:
         if min(self.delta_order, self.splice_left, self.splice_right) < 0 or self.delta_window < 1:
             raise ValueError("delta_order and splice_left/right must be at least 0, delta_window at least 1")
+        if min(self.cmn_window, self.min_cmn_window) < 1:
+            raise ValueError("cmn_window and min_cmn_window must be at least 1")
+        if self.cmvn == "online":
+            self.online  # noqa: B018  checks its values
+
+    @property
+    def online(self) -> OnlineCmvnOptions:
+        """The settings of cmvn "online"."""
+        return OnlineCmvnOptions(self.cmn_window, self.speaker_frames, self.global_frames, self.norm_vars)
 
     def output_dim(self, input_dim: int) -> int:
         return input_dim * (1 + self.splice_left + self.splice_right) * (1 + self.delta_order)
@@ -47,8 +74,8 @@ class FeaturePipeline:
     Args:
         data_dir: a path or a loaded DataDir, with feats.scp and what the options need.
         options: see FeatureOptions.
-        global_stats: Kaldi's statistics [2, D + 1] for cmvn "global", usually the training set's; the default is
-            the directory's own global_cmvn.
+        global_stats: Kaldi's statistics [2, D + 1] for cmvn "global" and "online", usually the training set's; the default
+            is the directory's own global_cmvn.
     """
 
     def __init__(
@@ -57,12 +84,13 @@ class FeaturePipeline:
         self.data = data_dir if isinstance(data_dir, DataDir) else DataDir.load(data_dir)
         self.options = options
         self.global_stats = global_stats
-        if options.cmvn == "global" and global_stats is None:
+        if options.cmvn in ("global", "online") and global_stats is None:
             path = self.data.path / "global_cmvn"
             if not path.is_file():
                 raise AsrtoolError(f"{path}: no such file; run asrtool compute-cmvn-stats --global true {self.data.path}")
-            self.global_stats = read_matrix_file(path, np.float64)
+            self.global_stats = np.array(read_matrix_file(path, np.float64))  # writable, as torch wants it
         self._speaker_stats: dict[str, np.ndarray] = {}
+        self._histories: dict[str, dict[str, np.ndarray]] = {}
 
     def utterances(self) -> list[str]:
         """Those with features, in the order of feats.scp."""
@@ -93,17 +121,7 @@ class FeaturePipeline:
 
     def process(self, utterance: str, features: np.ndarray) -> np.ndarray:
         """The same from features in memory, float32 [T, D]."""
-        stats = self._stats(utterance, features)
-        if stats is not None:
-            if stats.shape != (2, features.shape[1] + 1):
-                raise AsrtoolError(
-                    f"{self.data.path}: {utterance}: features have {features.shape[1]} dimensions, "
-                    f"the CMVN statistics are for {stats.shape[1] - 1}; compute them again"
-                )
-            try:
-                features = apply_cmvn(features, stats, self.options.norm_vars)
-            except ValueError as error:
-                raise AsrtoolError(f"{self.data.path}: {utterance}: {error}; compute the CMVN statistics again") from None
+        features = self._normalised(utterance, features)
         if self.options.splice_left or self.options.splice_right:
             features = splice(features, self.options.splice_left, self.options.splice_right)
         return add_deltas(features, self.options.delta_order, self.options.delta_window)
@@ -113,16 +131,31 @@ class FeaturePipeline:
         for utterance, features in self.data.feats.items():
             yield utterance, self.process(utterance, features)
 
-    def _stats(self, utterance: str, features: np.ndarray) -> np.ndarray | None:
-        if self.options.cmvn == "none":
-            return None
+    def _normalised(self, utterance: str, features: np.ndarray) -> np.ndarray:
+        options = self.options
+        if options.cmvn == "none":
+            return features
+        if options.cmvn == "sliding":
+            return sliding_cmvn(features, options.cmn_window, options.min_cmn_window, options.cmn_center, options.norm_vars)
+        stats = self._stats(utterance, features)
+        if stats.shape != (2, features.shape[1] + 1):
+            raise AsrtoolError(
+                f"{self.data.path}: {utterance}: features have {features.shape[1]} dimensions, "
+                f"the CMVN statistics are for {stats.shape[1] - 1}; compute them again"
+            )
+        try:
+            if options.cmvn == "online":
+                return OnlineCmvn(options.online, stats, self._history(utterance, stats.shape))(features)
+            return apply_cmvn(features, stats, options.norm_vars)
+        except ValueError as error:
+            raise AsrtoolError(f"{self.data.path}: {utterance}: {error}; compute the CMVN statistics again") from None
+
+    def _stats(self, utterance: str, features: np.ndarray) -> np.ndarray:
         if self.options.cmvn == "utterance":
             return cmvn_stats(features)
-        if self.options.cmvn == "global":
+        if self.options.cmvn in ("global", "online"):
             return self.global_stats
-        speaker = self.data.utt2spk.get(utterance)
-        if speaker is None:
-            raise AsrtoolError(f"{self.data.path}/utt2spk: {utterance}: not in it; run utils/fix_data_dir.sh")
+        speaker = self._speaker(utterance)
         if speaker not in self._speaker_stats:
             if speaker not in self.data.cmvn:
                 raise AsrtoolError(
@@ -130,3 +163,26 @@ class FeaturePipeline:
                 )
             self._speaker_stats[speaker] = self.data.cmvn[speaker]
         return self._speaker_stats[speaker]
+
+    def _speaker(self, utterance: str) -> str:
+        speaker = self.data.utt2spk.get(utterance)
+        if speaker is None:
+            raise AsrtoolError(f"{self.data.path}/utt2spk: {utterance}: not in it; run utils/fix_data_dir.sh")
+        return speaker
+
+    def _history(self, utterance: str, shape: tuple[int, int]) -> np.ndarray | None:
+        """Statistics of the speaker's utterances before this one; those of the last speakers asked for are kept."""
+        if not self.options.speaker_history:
+            return None
+        speaker = self._speaker(utterance)
+        before = self._histories.get(speaker)
+        if before is None:
+            before, total = {}, np.zeros(shape)
+            for name in self.data.spk2utt[speaker]:
+                before[name] = total
+                if name in self.data.feats:
+                    total = total + cmvn_stats(self.data.feats[name])
+            if len(self._histories) >= _KEPT_HISTORIES:
+                self._histories.clear()
+            self._histories[speaker] = before
+        return before[utterance]

@@ -141,7 +141,7 @@ def select_alignments(
 def _write(experiment, directory, alignments, transition_model, lang, report) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     phones = experiment / "phones.txt" if (experiment / "phones.txt").is_file() else lang / "phones.txt"
-    silence = (phone for row in read_int_lists(lang / "phones/silence.int") for phone in row) if lang else _named_silence(phones)
+    silence = (phone for row in read_int_lists(lang / "phones/silence.int") for phone in row) if lang else named_silence(phones)
     head = [f"imported from {experiment}", *report.lines(experiment, Path("the data directory"))[1:]]
     summary = summarise_alignments(alignments, transition_model, SymbolTable.read(phones), set(silence), head)
     write_alignment_files(directory, alignments, transition_model)
@@ -154,7 +154,7 @@ def _write(experiment, directory, alignments, transition_model, lang, report) ->
     copy_file(experiment / "final.mdl", directory / "final.mdl")
 
 
-def _named_silence(phones: Path) -> list[int]:
+def named_silence(phones: Path) -> list[int]:
     """Without a lang directory, for the summary alone: phones that are called as silence usually is."""
     names = {"SIL", "SPN", "NSN", "LAUGHTER", "sil", "spn", "nsn"}
     return [number for symbol, number in SymbolTable.read(phones).symbol_to_id.items() if symbol.split("_")[0] in names]
