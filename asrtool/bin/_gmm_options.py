@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from asrtool.errors import AsrtoolError
 
 if TYPE_CHECKING:
-    from asrtool.train.gmm_passes import AlignOptions
+    from asrtool.train.align_pass import AlignOptions
     from asrtool.train.gmm_run import RunOptions
     from asrtool.train.gmm_trainer import GmmTrainingOptions
 
@@ -18,9 +18,13 @@ def one_blas_thread() -> None:
         os.environ[name] = "1"
 
 
-def add_align_options(options: argparse.ArgumentParser, boost_silence: float = 1.0) -> None:
+def add_align_options(options: argparse.ArgumentParser, boost_silence: float | None = 1.0) -> None:
+    """`boost_silence`: the default; None for a command without it."""
     options.add_argument("--nj", type=int, default=os.cpu_count() or 1, help="threads, without effect on results (default: all)")
-    options.add_argument("--boost-silence", type=float, default=boost_silence, help="factor on silence likelihoods in alignment")
+    if boost_silence is not None:
+        options.add_argument(
+            "--boost-silence", type=float, default=boost_silence, help="factor on silence likelihoods in alignment"
+        )
     options.add_argument("--beam", "--regular-beam", type=float, default=10, help="alignment beam (default 10)")
     options.add_argument("--retry-beam", type=float, default=40, help="beam when the first one fails (default 40)")
     options.add_argument("--acoustic-scale", type=float, default=0.1)
@@ -52,7 +56,7 @@ def realign_iterations(args: argparse.Namespace, default: tuple[int, ...]) -> tu
 
 
 def align_options(args: argparse.Namespace) -> "AlignOptions":
-    from asrtool.train.gmm_passes import AlignOptions
+    from asrtool.train.align_pass import AlignOptions
 
     if not 0 < args.beam < args.retry_beam or args.acoustic_scale <= 0:
         raise AsrtoolError("--beam and --acoustic-scale must be above 0, and --retry-beam above --beam")

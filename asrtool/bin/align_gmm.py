@@ -20,6 +20,6 @@ def main(arguments: list[str]) -> int:
     from asrtool.bin._gmm_options import align_options
     from asrtool.train.gmm_align import AlignSiOptions, align_si
 
-    options = AlignSiOptions(align_options(args), run_options(args), args.boost_silence, args.max_failed)
+    options = AlignSiOptions(align_options(args), run_options(args), args.max_failed, args.boost_silence)
     align_si(args.data_dir, args.lang_dir, args.source_dir, args.out_dir, options)
     return 0

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     from asrtool.io.config import load_config
     from asrtool.train.config import TrainConfig
     from asrtool.train.run import TrainPaths, train_network
-    from asrtool.train.trainer import Stopped
+    from asrtool.train.stop import Stopped
 
     config = load_config(TrainConfig, given.config, given.overrides)
     paths = TrainPaths(given.ali_dir, given.train_data, given.valid_data, given.exp_dir, given.valid_alignments)

@@ -1,14 +1,15 @@
-"""Features in memory: all of a worker's part where it fits a limit, else a shard at a time."""
+"""Features in memory: all of a worker's part where it fits a limit, else a window of shards at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from asrtool.errors import AsrtoolError
-from asrtool.loader.table import Features, UtteranceTable
+from asrtool.loader.config import SHARD_FRAMES, LoaderConfig
+from asrtool.loader.shard_reader import ShardReader, read_utterance
+from asrtool.loader.table import Features, UtteranceTable, split_table
 
 
 @dataclass
@@ -29,72 +30,121 @@ class Corpus:
 
 
 class ShardedFeatures:
-    """Reads a table's utterances in shards of at most `memory_limit_gib` of features.
+    """Reads a table's utterances in shards: runs of the archive, so that reading is sequential.
 
-    Shards are runs of the archive, so that reading is sequential. A single shard is read once and kept.
+    Where everything fits `memory_limit_gib` it is one shard, read once and kept. Otherwise half of the limit is for the
+    `window_shards` shards that are trained on together, the other half for the next ones, which are read meanwhile. An utterance
+    longer than a shard is a shard of its own. Targets and the plan of an epoch come on top, 24 bytes a frame in memory.
+
+    Attributes:
+        shards: indices into the table, one array a shard.
+        window_shards: shards in memory together.
 
     Args:
         half: keep features as float16.
+        shard_frames: frames in a shard; less where two shards do not fit the limit.
     """
 
-    def __init__(self, features: Features, table: UtteranceTable, memory_limit_gib: float, half: bool = False) -> None:
+    def __init__(
+        self,
+        features: Features,
+        table: UtteranceTable,
+        memory_limit_gib: float,
+        half: bool = False,
+        shard_frames: int = SHARD_FRAMES,
+    ) -> None:
         self.features = features
         self.table = table
         self.dim = features.dim
+        self.half = half
         self.dtype = torch.float16 if half else torch.float32
         self.mean_D = torch.zeros(self.dim)
         self.scale_D = torch.ones(self.dim)
-        self._cached: tuple[int, Corpus] | None = None
-        limit_frames = max(1, int(memory_limit_gib * 2**30 / (self.dim * (2 if half else 4))))
-        self.shards = _runs(table.num_frames_U, limit_frames)
+        self._reader = ShardReader(features, table.names)
+        self._cached: Corpus | None = None
+        self.frame_bytes = self.dim * (2 if half else 4)
+        limit_frames = max(1, int(memory_limit_gib * 2**30 / self.frame_bytes))
+        self.window_shards = 1
+        self.sample_frames = shard_frames
+        if table.total_frames <= limit_frames:
+            self.shards = [np.arange(len(table.names))]
+        else:
+            window_frames = max(1, limit_frames // 2)
+            largest = min(shard_frames, window_frames)
+            self.shards = _runs(table.num_frames_U, table.shard_U, largest)
+            self.window_shards = max(1, window_frames // largest)
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything is kept in memory."""
+        return len(self.shards) == 1
+
+    def windows(self, order: Sequence[int]) -> list[list[int]]:
+        """Shards in `order` in groups that are in memory together."""
+        return [list(order[first : first + self.window_shards]) for first in range(0, len(order), self.window_shards)]
+
+    def members(self, window: Sequence[int]) -> np.ndarray:
+        """Indices into the table of the utterances of some shards."""
+        return np.concatenate([self.shards[shard] for shard in window])
 
     def normalise(self, mean_D: Tensor, scale_D: Tensor) -> None:
         """Sets what `load` applies: (frame - mean) * scale."""
         self.mean_D, self.scale_D = mean_D, scale_D
-        if self._cached is not None:
-            _, corpus = self._cached
-            corpus.features_ND = corpus.features_ND.sub_(mean_D).mul_(scale_D).to(self.dtype)
+        if self.half:
+            self._cached = None  # read again: rounded once, after normalisation
+        elif self._cached is not None:
+            self._cached.features_ND.sub_(mean_D).mul_(scale_D)
 
     def moments(self) -> Tensor:
-        """Float64 [1 + 2 D]: frames, sum and sum of squares over the first shard; call it before `normalise`."""
-        corpus = self.load(0, torch.float32)
+        """Float64 [1 + 2 D]: frames, sum and sum of squares; call it before `normalise`.
+
+        Of all frames where everything is in memory, else of about as many frames as a shard has, in utterances evenly spread.
+        """
         result = torch.zeros(1 + 2 * self.dim, dtype=torch.float64)
-        result[0] = len(corpus.features_ND)
-        for block in corpus.features_ND.split(65536):
+        if self.whole and not self.half:
+            blocks = iter(self.load([0]).features_ND.split(65536))
+        else:
+            names, num_frames_U = self.table.names, self.table.num_frames_U
+            step = 1 if self.whole else -(-self.table.total_frames // self.sample_frames)
+            chosen = range(0, len(names), step)
+            blocks = (torch.tensor(read_utterance(self.features, names[u], int(num_frames_U[u]))) for u in chosen)
+        for block in blocks:
             block = block.double()
+            result[0] += len(block)
             result[1:] += torch.cat((block.sum(0), block.square().sum(0)))
         return result
 
-    def load(self, shard: int, dtype: torch.dtype | None = None) -> Corpus:
-        """Shard number `shard`, normalised.
+    def load(self, window: Sequence[int], check: Callable[[], None] = lambda: None) -> Corpus:
+        """The utterances of some shards, normalised.
 
+        Args:
+            check: called between utterances; may raise to give up.
         Raises:
             AsrtoolError: features of another length or dimension than announced, or not finite; names the utterance.
         """
-        if self._cached is not None and self._cached[0] == shard:
-            return self._cached[1]
-        self._cached = None  # frees the memory before it is needed again
-        part = self.table.subset(self.shards[shard])
-        begin = np.concatenate(([0], np.cumsum(part.num_frames_U)))
-        features_ND = torch.empty(int(begin[-1]), self.dim, dtype=dtype or self.dtype)
-        for index, name in enumerate(part.names):
-            matrix = self.features(name)
-            if matrix.shape != (part.num_frames_U[index], self.dim):
-                raise AsrtoolError(
-                    f"{name}: features of shape {matrix.shape}, expected ({part.num_frames_U[index]}, {self.dim}); "
-                    "make utt2num_frames and the features again"
-                )
-            if not np.isfinite(matrix.sum()):
-                raise AsrtoolError(f"{name}: features hold NaN or infinity; make the features again")
-            features_ND[begin[index] : begin[index + 1]] = (torch.tensor(matrix) - self.mean_D) * self.scale_D
-        corpus = Corpus(
-            part.names,
-            torch.from_numpy(begin),
-            features_ND,
-            torch.from_numpy(np.concatenate(part.pdfs).astype(np.int64)),
-        )
-        self._cached = (shard, corpus)
+        if self._cached is not None:
+            return self._cached
+        part = self.table.subset(self.members(window))
+        begin_U1 = np.concatenate(([0], np.cumsum(part.num_frames_U)))
+        # from numpy, which asks for huge pages: fewer faults while it is filled, quicker random access
+        features_ND = np.empty((int(begin_U1[-1]), self.dim), np.float16 if self.half else np.float32)
+        mean_D, scale_D = self.mean_D.numpy(), self.scale_D.numpy()
+        self._reader.read(part.names, part.num_frames_U, mean_D, scale_D, features_ND, check)
+        pdf_N = torch.from_numpy(np.concatenate(part.pdfs).astype(np.int64))
+        corpus = Corpus(part.names, torch.from_numpy(begin_U1), torch.from_numpy(features_ND), pdf_N)
+        if self.whole:
+            self._cached = corpus
         return corpus
+
+
+def worker_source(features: Features, table: UtteranceTable, config: LoaderConfig, rank: int, size: int) -> ShardedFeatures:
+    """The part of worker `rank` of `size`, read as the settings say.
+
+    Raises:
+        AsrtoolError: see `split_table`.
+    """
+    part = split_table(table, rank, size, config.shard_frames)
+    return ShardedFeatures(features, part, config.memory_limit_gib, config.half, config.shard_frames)
 
 
 def normalisation(moments: Tensor, all_reduce_: Callable[[Tensor], None]) -> tuple[Tensor, Tensor]:
@@ -106,14 +156,14 @@ def normalisation(moments: Tensor, all_reduce_: Callable[[Tensor], None]) -> tup
     return mean.float(), variance.rsqrt().float()
 
 
-def _runs(num_frames_U: np.ndarray, limit_frames: int) -> list[np.ndarray]:
-    """Indices in runs of at most `limit_frames` frames (a longer utterance is a run of its own)."""
-    runs, current, frames = [], [], 0
-    for index, length in enumerate(num_frames_U):
-        if current and frames + length > limit_frames:
-            runs.append(np.array(current))
-            current, frames = [], 0
-        current.append(index)
-        frames += int(length)
-    runs.append(np.array(current))
+def _runs(num_frames_U: np.ndarray, shard_U: np.ndarray | None, largest: int) -> list[np.ndarray]:
+    """Indices in runs of at most `largest` frames (a longer utterance is a run of its own), none across two of `shard_U`."""
+    runs, first, frames = [], 0, 0
+    for index, length in enumerate(num_frames_U.tolist()):
+        elsewhere = shard_U is not None and index > 0 and shard_U[index] != shard_U[index - 1]
+        if index > first and (elsewhere or frames + length > largest):
+            runs.append(np.arange(first, index))
+            first, frames = index, 0
+        frames += length
+    runs.append(np.arange(first, len(num_frames_U)))
     return runs

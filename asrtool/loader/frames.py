@@ -3,48 +3,50 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from asrtool.loader.batch import Batch
-from asrtool.loader.corpus import Corpus
-from asrtool.nnet.input import InputOptions, centre_frame, covered_frames, gather_windows, num_windows
+from asrtool.loader.windows import WindowMaker
+from asrtool.nnet.input import InputOptions, num_windows
 
 
 @dataclass
 class FramePlan:
-    """The windows of a shard in the order of training: utterance and number within it, int64 [K] each."""
+    """The windows of what is in memory in the order of training: utterance and number within it, int64 [K] each."""
 
-    utterance_K: Tensor
-    window_K: Tensor
+    utterance_K: np.ndarray
+    window_K: np.ndarray
+    batch_size: int
+
+    @property
+    def num_batches(self) -> int:
+        return -(-len(self.window_K) // self.batch_size)
+
+    @property
+    def num_positions(self) -> int:
+        """Windows computed, padding included: there is none."""
+        return len(self.window_K)
+
+    def batch(self, maker: WindowMaker, index: int) -> Batch:
+        """Minibatch number `index`: B windows, T = 1."""
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        utterance_B = self.utterance_K[rows]
+        names = [maker.corpus.names[number] for number in utterance_B[:20].tolist()]
+        reset_B = np.ones(len(utterance_B), np.bool_)
+        return maker.batch(utterance_B[None], self.window_K[rows][None], reset_B, 0, names)
 
 
 def plan_frames(
-    num_frames_U: np.ndarray, options: InputOptions, shift_U: np.ndarray, generator: np.random.Generator | None
+    num_frames_U: np.ndarray,
+    options: InputOptions,
+    shift_U: np.ndarray,
+    batch_size: int,
+    generator: np.random.Generator | None,
 ) -> FramePlan:
-    """All windows of all utterances, shuffled by `generator` (None: in order)."""
+    """All windows of all utterances, shuffled by `generator` (None: in order), in minibatches of `batch_size`."""
     windows_U = num_windows(num_frames_U, options, shift_U)
     utterance = np.repeat(np.arange(len(windows_U)), windows_U)
     window = np.arange(len(utterance)) - np.repeat(np.cumsum(windows_U) - windows_U, windows_U)
     if generator is not None:
         order = generator.permutation(len(utterance))
         utterance, window = utterance[order], window[order]
-    return FramePlan(torch.from_numpy(utterance), torch.from_numpy(window))
-
-
-def frame_batch(corpus: Corpus, plan: FramePlan, index: int, batch_size: int, shift_U: Tensor, options: InputOptions) -> Batch:
-    """Minibatch number `index` of a plan: B windows, T = 1."""
-    rows = slice(index * batch_size, (index + 1) * batch_size)
-    utterance, window = plan.utterance_K[rows], plan.window_K[rows]
-    begin, end, shift = corpus.begin_U1[utterance], corpus.begin_U1[utterance + 1], shift_U[utterance]
-    centre = begin + centre_frame(window, options, shift)
-    x_BF = gather_windows(corpus.features_ND, centre, begin, end - 1, options)
-    target_B = corpus.pdf_N[torch.minimum(torch.maximum(centre, begin), end - 1)]
-    return Batch(
-        x_BTF=x_BF.float().unsqueeze(1),
-        target_BT=target_B.unsqueeze(1),
-        reset_B=torch.ones(len(window), dtype=torch.bool),
-        num_frames=int(covered_frames(window, end - begin, options, shift).sum()),
-        num_targets=len(window),
-        utterances=[corpus.names[index] for index in utterance[:20].tolist()],
-    )
+    return FramePlan(utterance, window, batch_size)

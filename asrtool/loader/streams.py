@@ -16,12 +16,10 @@ import heapq
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from asrtool.loader.batch import IGNORED, Batch
-from asrtool.loader.corpus import Corpus
-from asrtool.nnet.input import InputOptions, centre_frame, covered_frames, gather_windows, num_windows
+from asrtool.loader.batch import Batch
+from asrtool.loader.windows import WindowMaker
+from asrtool.nnet.input import InputOptions, num_windows
 
 
 @dataclass
@@ -34,9 +32,32 @@ class StreamPlan:
     utterance_RS: np.ndarray
     chunk_RS: np.ndarray
     active_R: np.ndarray
+    chunk_windows: int
+
+    @property
+    def num_batches(self) -> int:
+        return len(self.active_R)
+
+    @property
+    def num_positions(self) -> int:
+        """Windows computed, padding included."""
+        return int(self.active_R.sum()) * self.chunk_windows
+
+    def batch(self, maker: WindowMaker, index: int) -> Batch:
+        """Row `index` as a minibatch."""
+        active = int(self.active_R[index])
+        utterance_B, chunk_B = self.utterance_RS[index, :active], self.chunk_RS[index, :active]
+        position_TB = chunk_B * self.chunk_windows + np.arange(self.chunk_windows)[:, None]
+        return maker.batch(
+            np.broadcast_to(utterance_B, position_TB.shape),
+            position_TB,
+            (chunk_B == 0) | (index == 0),
+            maker.options.label_delay,
+            [maker.corpus.names[number] for number in utterance_B.tolist()],
+        )
 
 
-def plan_streams(chunks_U: np.ndarray, order: np.ndarray, num_streams: int) -> StreamPlan:
+def plan_streams(chunks_U: np.ndarray, order: np.ndarray, num_streams: int, chunk_windows: int) -> StreamPlan:
     """Gives the utterances in `order` to the streams, each to the one that is free first.
 
     Args:
@@ -62,10 +83,10 @@ def plan_streams(chunks_U: np.ndarray, order: np.ndarray, num_streams: int) -> S
     chunk_RS = np.zeros((num_rows, num_streams), np.int64)
     utterance_RS[rows, columns] = utterance
     chunk_RS[rows, columns] = chunk
-    return StreamPlan(utterance_RS, chunk_RS, (utterance_RS >= 0).sum(1))
+    return StreamPlan(utterance_RS, chunk_RS, (utterance_RS >= 0).sum(1), chunk_windows)
 
 
-def plan_even_streams(chunks_U: np.ndarray, order: np.ndarray, num_streams: int) -> StreamPlan:
+def plan_even_streams(chunks_U: np.ndarray, order: np.ndarray, num_streams: int, chunk_windows: int) -> StreamPlan:
     """Cuts the chunks of the utterances in `order` into streams of equal length (the last ones may be shorter)."""
     counts = chunks_U[order]
     utterance = np.repeat(order, counts)
@@ -74,38 +95,11 @@ def plan_even_streams(chunks_U: np.ndarray, order: np.ndarray, num_streams: int)
     missing = num_rows * num_streams - len(utterance)
     utterance_RS = np.pad(utterance, (0, missing), constant_values=-1).reshape(num_streams, num_rows).T
     chunk_RS = np.pad(chunk, (0, missing)).reshape(num_streams, num_rows).T
-    return StreamPlan(np.ascontiguousarray(utterance_RS), np.ascontiguousarray(chunk_RS), (utterance_RS >= 0).sum(1))
+    return StreamPlan(
+        np.ascontiguousarray(utterance_RS), np.ascontiguousarray(chunk_RS), (utterance_RS >= 0).sum(1), chunk_windows
+    )
 
 
 def count_chunks(num_frames_U: np.ndarray, options: InputOptions, shift_U: np.ndarray, chunk_windows: int) -> np.ndarray:
     """Chunks of `chunk_windows` windows that each utterance takes, label delay included."""
     return (num_windows(num_frames_U, options, shift_U) + options.label_delay + chunk_windows - 1) // chunk_windows
-
-
-def stream_batch(corpus: Corpus, plan: StreamPlan, row: int, shift_U: Tensor, options: InputOptions, chunk_windows: int) -> Batch:
-    """Row `row` of a plan as a batch; x_BTF is time-major underneath, as recurrent layers want it."""
-    active = int(plan.active_R[row])
-    utterance = torch.from_numpy(plan.utterance_RS[row, :active])
-    chunk = torch.from_numpy(plan.chunk_RS[row, :active])
-    begin, end, shift = corpus.begin_U1[utterance], corpus.begin_U1[utterance + 1], shift_U[utterance]
-    num_frames = end - begin
-    position = chunk * chunk_windows + torch.arange(chunk_windows).unsqueeze(1)  # [T, B]
-    x_TBF = gather_windows(
-        corpus.features_ND,
-        begin + centre_frame(position, options, shift),
-        begin.expand_as(position),
-        (end - 1).expand_as(position),
-        options,
-    )
-    window = position - options.label_delay
-    valid = (window >= 0) & (window < num_windows(num_frames, options, shift))
-    frame = torch.minimum(centre_frame(window, options, shift).clamp(min=0), num_frames - 1)
-    target_TB = torch.where(valid, corpus.pdf_N[begin + frame], IGNORED)
-    return Batch(
-        x_BTF=x_TBF.float().transpose(0, 1),
-        target_BT=target_TB.t(),
-        reset_B=(chunk == 0) | (row == 0),
-        num_frames=int((covered_frames(window, num_frames, options, shift) * valid).sum()),
-        num_targets=int(valid.sum()),
-        utterances=[corpus.names[index] for index in utterance.tolist()],
-    )

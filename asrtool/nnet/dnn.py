@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from asrtool.nnet.model import ACTIVATIONS, AcousticModel, State, initialise_linear
+from asrtool.nnet.precision import linear
 
 
 @dataclass
@@ -43,5 +44,5 @@ class Dnn(AcousticModel):
     def forward(self, x_BTF: Tensor, state: State) -> tuple[Tensor, State]:
         y = x_BTF.reshape(-1, self.input_dim)
         for layer in self.hidden:
-            y = self.activation(layer(y))
-        return self.output(y).view(*x_BTF.shape[:2], self.num_pdfs), state
+            y = self.activation(linear(y, layer.weight, layer.bias))
+        return linear(y, self.output.weight, self.output.bias).view(*x_BTF.shape[:2], self.num_pdfs), state

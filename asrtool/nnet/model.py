@@ -1,8 +1,11 @@
 """What every acoustic model is: logits from input windows, with a state that somebody else owns."""
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 State = tuple[Tensor, ...]
 """Recurrent state: tensors whose first dimension is the stream; empty for models without memory."""
 
@@ -51,10 +54,11 @@ def reset_state(model: AcousticModel, state: State, reset_B: Tensor) -> State:
     return tuple(tensor.masked_fill(reset_B.view(-1, *[1] * (tensor.dim() - 1)), 0) for tensor in cut)
 
 
-ACTIVATIONS = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "linear": lambda x: x}
+ACTIVATIONS = {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_, "linear": lambda x: x}
+"""Pointwise, in place: for the outputs of affine layers, whose backward does not need them. Saves a buffer and its traffic."""
 
 
-def initialise_linear(layer: nn.Linear, activation: str) -> nn.Linear:
+def initialise_linear(layer: Layer, activation: str) -> Layer:
     """Glorot's uniform weights for sigmoid (times 4, its slope at 0 being 1/4), tanh and linear, He's for ReLU; zero bias."""
     if activation == "relu":
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")

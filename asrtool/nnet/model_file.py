@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asrtool.data.data_dir import DataDir
 from asrtool.errors import AsrtoolError
 from asrtool.feat.pipeline import FeatureOptions, FeaturePipeline
 from asrtool.io.atomic_file import atomic_path
 from asrtool.io.config import from_dict
 from asrtool.nnet.input import InputOptions
 from asrtool.nnet.model import AcousticModel
-from asrtool.nnet.registry import make_model
+from asrtool.nnet.registry import MODELS, make_model
 
 FORMAT = "asrtool acoustic model 1"
 
@@ -56,7 +57,12 @@ class ModelBundle:
     def feature_dim(self) -> int:
         return len(self.feature_mean_D)
 
-    def pipeline(self, data_dir: str | Path) -> FeaturePipeline:
+    @property
+    def config(self) -> Any:
+        """The sizes as the kind's config dataclass (`registry.MODELS`), defaults filled in."""
+        return MODELS[self.settings["kind"]][0](**{key: value for key, value in self.settings.items() if key != "kind"})
+
+    def pipeline(self, data_dir: str | Path | DataDir) -> FeaturePipeline:
         """The features of a data directory as the model takes them."""
         return FeaturePipeline(data_dir, self.features, self.global_cmvn)
 
@@ -86,8 +92,9 @@ def save_model(path: str | Path, bundle: ModelBundle, weights: dict[str, Tensor]
         "global_cmvn": None if bundle.global_cmvn is None else torch.from_numpy(bundle.global_cmvn),
         "info": bundle.info,
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    # to an open file: given a path, torch writes the temporary name into the archive, and hides why a disk refuses it
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        torch.save(content, file)
 
 
 def load_model(path: str | Path) -> ModelBundle:

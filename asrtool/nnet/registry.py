@@ -4,13 +4,19 @@ from typing import Any
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.config import from_dict
+from asrtool.nnet.cldnn import Cldnn, CldnnConfig
 from asrtool.nnet.dnn import Dnn, DnnConfig
 from asrtool.nnet.lstm import Lstm, LstmConfig
+from asrtool.nnet.lstmp import Lstmp, LstmpConfig
 from asrtool.nnet.model import AcousticModel
+from asrtool.nnet.tdnn import Tdnn, TdnnConfig
 
 MODELS: dict[str, tuple[type, type]] = {
     "dnn": (DnnConfig, Dnn),
     "lstm": (LstmConfig, Lstm),
+    "lstmp": (LstmpConfig, Lstmp),
+    "cldnn": (CldnnConfig, Cldnn),
+    "tdnn": (TdnnConfig, Tdnn),
 }
 
 

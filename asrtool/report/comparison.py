@@ -1,11 +1,11 @@
 """Networks side by side: size, frame error rate, error rate of words or characters, speed of training."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from asrtool.errors import AsrtoolError
 from asrtool.nnet.model_file import load_model
+from asrtool.report.experiment import read_metrics, seconds_of
 from asrtool.report.figures import MODEL_NAMES, validation_fer
 
 
@@ -42,9 +42,8 @@ def read_network(experiment: str | Path) -> TrainedNetwork:
         raise AsrtoolError(f"{experiment}: no final_*.pt; train the network first")
     bundle = load_model(models[0])
     series = validation_fer(experiment / "metrics.jsonl")
-    records = [json.loads(line) for line in (experiment / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    train = [record for record in records if record["kind"] == "train"]
-    seconds = sum(record["frames"] / record["frames_per_s"] for record in train if record["frames_per_s"] > 0)
+    train = read_metrics(experiment / "metrics.jsonl", []).get("train", [])
+    seconds = sum(seconds_of(record) for record in train)
     return TrainedNetwork(
         name=experiment.name,
         num_parameters=bundle.model.num_parameters(),

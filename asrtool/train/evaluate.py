@@ -15,13 +15,15 @@ def evaluate(model: AcousticModel, loader: Loader, comm: Comm) -> Sums:
     """Each worker runs its part; the sums are those of all workers. Collective."""
     device = next(nn.Module.parameters(model)).device
     model.eval()
-    totals = torch.zeros(4, dtype=torch.float64)
+    frames = targets = 0
+    measured = torch.zeros(2, dtype=torch.float64, device=device)  # loss and errors: read once, at the end
     state = ()
     for batch in loader.epoch(0):
-        state = reset_state(model, state, batch.reset_B.to(device))
-        logits, state = model(batch.x_BTF.to(device), state)
-        loss, errors = cross_entropy(logits, batch.target_BT.to(device))
-        totals += torch.tensor([batch.num_frames, batch.num_targets, loss.item(), errors.item()], dtype=torch.float64)
-    totals = totals.to(device)
+        state = reset_state(model, state, batch.reset_B.to(device, non_blocking=True))
+        logits, state = model(batch.x_BTF.to(device, non_blocking=True), state)
+        loss, errors = cross_entropy(logits, batch.target_BT.to(device, non_blocking=True))
+        measured += torch.stack((loss.double(), errors.double()))
+        frames, targets = frames + batch.num_frames, targets + batch.num_targets
+    totals = torch.cat((torch.tensor([frames, targets], dtype=torch.float64, device=device), measured))
     comm.all_reduce_(totals)
     return Sums(*totals.tolist())

@@ -12,9 +12,9 @@ from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.feature_options import parse_feature_options, write_feature_options
 from asrtool.graph.training_graph import TrainingGraphCompiler
 from asrtool.hmm.transition_model import TransitionModel
+from asrtool.train.align_pass import AlignOptions
 from asrtool.train.gmm_corpus import GmmCorpus, GraphStore
 from asrtool.train.gmm_lang import GmmLang
-from asrtool.train.gmm_passes import AlignOptions
 from asrtool.train.gmm_run import RunOptions, begin, finish, pdfs_of_phones, run_log
 from asrtool.train.gmm_state import fingerprint
 from asrtool.train.gmm_trainer import GmmTrainer, GmmTrainingOptions, initial_state

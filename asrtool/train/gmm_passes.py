@@ -4,42 +4,21 @@ An utterance's alignment depends on nothing but the utterance. Statistics are co
 of one pdf, and the pieces added in a fixed order: the results do not depend on the number of threads.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from asrtool.decoder.aligner import Alignment, align_arcs, align_equally
+from asrtool.decoder.aligner import align_equally
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.estimate import GmmStatistics
 from asrtool.gmm.gmm_kernels import accumulate, pdf_loglikes
 from asrtool.hmm.transition_model import TransitionModel
-from asrtool.train.gmm_corpus import GmmCorpus, GraphStore, TrainingGraph, groups
+from asrtool.train.align_pass import AlignOptions, AlignReport, Scores, align_corpus
+from asrtool.train.gmm_corpus import GmmCorpus, GraphStore, groups
 
 PIECE_FRAMES = 8192
 GROUPS_A_THREAD = 4
-
-
-@dataclass(frozen=True)
-class AlignOptions:
-    """Scales and beams of the aligner (Kaldi's gmm-align-compiled)."""
-
-    acoustic_scale: float = 0.1
-    transition_scale: float = 1.0
-    self_loop_scale: float = 0.1
-    beam: float = 10.0
-    retry_beam: float = 40.0
-
-
-@dataclass
-class AlignReport:
-    """How a pass went; loglike is the sum over aligned utterances, graph costs included, over num_frames."""
-
-    loglike: float = 0.0
-    num_frames: int = 0
-    aligned: int = 0
-    retried: int = 0
-    failed: list[str] = field(default_factory=list)
 
 
 def align_pass(
@@ -50,57 +29,25 @@ def align_pass(
     parameters: np.ndarray,
     options: AlignOptions,
     pool: ThreadPoolExecutor,
-    num_threads: int,
 ) -> tuple[np.ndarray, AlignReport]:
-    """Viterbi alignments of all utterances: transition-ids int32 [frames of the corpus], 0 where an utterance failed.
+    """`align_corpus` with a GMM's log-likelihoods.
 
     Args:
         parameters: `model.parameters`, or with boosted silence.
     """
-    alignment = np.zeros(corpus.num_frames, dtype=np.int32)
-    costs = transition_model.scaled_costs(options.transition_scale, options.self_loop_scale).astype(np.float32)
-    report = AlignReport()
-
-    def align_group(batch: int, first: int, last: int) -> list[Alignment | None]:
-        begin, offset = corpus.batches[batch][0], corpus.batch_frames(batch).start
-        results = []
-        for index in range(first, last):
-            at, graph = corpus.frames_of(begin + index), batch_graphs[index]
-            frames = features[at.start - offset : at.stop - offset]
-            results.append(None if graph is None else _align_one(frames, graph, model, parameters, costs, options))
-        return results
-
-    for batch, (begin, end) in enumerate(corpus.batches):
-        features, batch_graphs = corpus.features(batch), graphs.graphs(batch)
-        parts = list(groups(np.diff(corpus.first_frame[begin : end + 1]), GROUPS_A_THREAD * num_threads))
-        results = [one for part in pool.map(lambda part, batch=batch: align_group(batch, *part), parts) for one in part]
-        for index, result in enumerate(results, begin):
-            if result is None:
-                report.failed.append(corpus.utterances[index])
-                continue
-            alignment[corpus.frames_of(index)] = result.transition_ids
-            report.aligned += 1
-            report.retried += result.retried
-            report.num_frames += len(result.transition_ids)
-            report.loglike += result.log_likelihood
-    return alignment, report
+    return align_corpus(corpus, graphs, transition_model, gmm_scores(model, parameters), options, pool)
 
 
-def _align_one(
-    frames: np.ndarray,
-    training_graph: TrainingGraph,
-    model: AmDiagGmm,
-    parameters: np.ndarray,
-    costs: np.ndarray,
-    options: AlignOptions,
-) -> Alignment | None:
-    """One utterance, float32 [T, D]; `costs` by transition-id."""
-    graph, size = training_graph.graph, len(frames)
-    loglikes = np.empty((len(training_graph.pdf_ids), size), dtype=np.float32)
-    pdf_loglikes(frames, parameters, model.pdf_begin, training_graph.pdf_ids, loglikes)
-    arc_cost = graph.arc_cost + costs[graph.arc_ilabel]
-    flat, scale = loglikes.reshape(-1), options.acoustic_scale
-    return align_arcs(graph, training_graph.arc_pdf, arc_cost, flat, size, 1, size, scale, options.beam, options.retry_beam)
+def gmm_scores(model: AmDiagGmm, parameters: np.ndarray) -> Scores:
+    """Log-likelihoods one utterance after the other."""
+
+    def scores(frames: list[np.ndarray], pdf_ids: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        for index, (frames_TD, pdfs) in enumerate(zip(frames, pdf_ids, strict=True)):
+            loglikes = np.empty((len(pdfs), len(frames_TD)), dtype=np.float32)
+            pdf_loglikes(frames_TD, parameters, model.pdf_begin, pdfs, loglikes)
+            yield index, loglikes
+
+    return scores
 
 
 def equal_align_pass(corpus: GmmCorpus, graphs: GraphStore) -> tuple[np.ndarray, AlignReport]:

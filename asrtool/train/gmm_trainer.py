@@ -1,7 +1,6 @@
 """The iterations of GMM training: align now and then, collect statistics, update, add Gaussians (Kaldi's train_mono.sh and
 train_deltas.sh)."""
 
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -14,8 +13,9 @@ from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.estimate import MleOptions, mle_update
 from asrtool.gmm.mixture import split_by_count
 from asrtool.hmm.transition_model import TransitionModel
+from asrtool.train.align_pass import AlignOptions, check_failures, describe, log
 from asrtool.train.gmm_corpus import GmmCorpus, GraphStore
-from asrtool.train.gmm_passes import Accumulator, AlignOptions, AlignReport, align_pass, equal_align_pass
+from asrtool.train.gmm_passes import Accumulator, align_pass, equal_align_pass
 from asrtool.train.gmm_state import GmmState
 
 
@@ -99,7 +99,7 @@ class GmmTrainer:
             align_options = replace(options.align, beam=beam)
             parameters = state.model.boosted_parameters(self.silence_pdfs, options.boost_silence)
             state.alignment, report = align_pass(
-                self.corpus, self.graphs, self.transition_model, state.model, parameters, align_options, pool, self.num_threads
+                self.corpus, self.graphs, self.transition_model, state.model, parameters, align_options, pool
             )
         else:
             return ""
@@ -142,25 +142,3 @@ class GmmTrainer:
 def initial_state(model: AmDiagGmm, transition_model: TransitionModel, alignment: np.ndarray, iteration: int) -> GmmState:
     """Where training starts: at iteration 0 with an equal alignment to come, or at 1 with an alignment at hand."""
     return GmmState(iteration, model, transition_model.log_probs.copy(), np.zeros(model.num_pdfs), alignment, iteration - 1, [])
-
-
-def describe(report: AlignReport) -> str:
-    """A piece of the log line."""
-    text = f"aligned {report.aligned} utterances, {report.retried} retried, {len(report.failed)} failed"
-    return text + (f", {report.loglike / report.num_frames:.4f} a frame" if report.loglike and report.num_frames else "")
-
-
-def check_failures(report: AlignReport, max_failed: float) -> None:
-    """Lists the utterances that failed; AsrtoolError when they are too many."""
-    total = report.aligned + len(report.failed)
-    if report.failed:
-        log(f"WARNING: not aligned: {' '.join(report.failed[:20])}{' ...' if len(report.failed) > 20 else ''}")
-    if len(report.failed) > max_failed * total:
-        raise AsrtoolError(
-            f"{len(report.failed)} of {total} utterances could not be aligned (allowed: {max_failed:.0%}), the first: "
-            f"{report.failed[0]}; do texts and recordings belong together, and are the words in the lexicon?"
-        )
-
-
-def log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

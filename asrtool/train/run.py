@@ -6,7 +6,6 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +13,14 @@ from torch import Tensor
 
 from asrtool.errors import AsrtoolError
 from asrtool.feat.pipeline import FeaturePipeline
-from asrtool.io.atomic_file import atomic_path, write_text
-from asrtool.io.config import load_config, save_config
-from asrtool.loader.corpus import ShardedFeatures, normalisation
+from asrtool.io.atomic_file import write_text
+from asrtool.loader.corpus import ShardedFeatures, normalisation, worker_source
 from asrtool.loader.loader import Loader
-from asrtool.loader.table import UtteranceTable, make_table, read_pdf_alignments, split_table
+from asrtool.loader.statistics import length_statistics
+from asrtool.loader.table import UtteranceTable, make_table, read_pdf_alignments
 from asrtool.nnet.log_prior import log_prior
-from asrtool.nnet.model_file import ModelBundle, save_model
+from asrtool.nnet.model import AcousticModel
+from asrtool.nnet.model_file import ModelBundle
 from asrtool.nnet.registry import is_recurrent, make_model
 from asrtool.optim.optimizer import make_optimizer
 from asrtool.optim.schedule import Schedule
@@ -29,9 +29,14 @@ from asrtool.parallel.protocol import Comm
 from asrtool.parallel.registry import make_algorithm
 from asrtool.train.checkpoint import CheckpointStore
 from asrtool.train.config import TrainConfig
+from asrtool.train.disk import writing
+from asrtool.train.experiment import check_settings, die_with_launcher, locked, remove_left_behind
 from asrtool.train.metrics import MetricsLog
+from asrtool.train.model_writer import ModelWriter
+from asrtool.train.parts import Parts
+from asrtool.train.progress_line import ProgressLine
 from asrtool.train.record import write_record
-from asrtool.train.trainer import Parts, Trainer
+from asrtool.train.trainer import Trainer
 
 
 @dataclasses.dataclass
@@ -44,29 +49,41 @@ class TrainPaths:
     experiment: Path
     valid_alignments: Path | None = None
 
+    def absolute(self) -> dict[str, str | None]:
+        """Name -> path as a string, for records."""
+        return {name: None if path is None else str(path.absolute()) for name, path in vars(self).items()}
 
-def train_network(config: TrainConfig, paths: TrainPaths) -> None:
+
+def train_network(config: TrainConfig, paths: TrainPaths, comm: Comm | None = None) -> None:
     """Trains, or goes on with, the network of an experiment directory; returns at once when it is done already.
 
+    Args:
+        comm: this worker's connection to the others; default: what torchrun's environment asks for.
     Raises:
         AsrtoolError: data that do not fit, other settings than the directory was begun with, a diverging training.
         Stopped: after SIGTERM, when the state is saved.
     """
+    use_cores()
+    die_with_launcher()
     done = paths.experiment / "done"
     if done.is_file():
         print(f"{paths.experiment}: training is done already ({done} is there)", file=sys.stderr)
         return
-    use_cores()
-    comm = make_comm()
-    try:
-        check_settings_of_run(paths.experiment, config, comm)
-        Trainer(assemble(config, paths, comm)).run()
-        comm.barrier()
-        if comm.rank == 0:
-            write_text(done, "")
-            shutil.rmtree(paths.experiment / "checkpoints", ignore_errors=True)
-    finally:
-        comm.close()
+    with locked(paths.experiment, int(os.environ.get("RANK", "0"))):
+        comm = comm or make_comm()
+        try:
+            check_settings(paths.experiment, config, comm)
+            if comm.rank == 0:
+                remove_left_behind(paths.experiment)
+            parts = assemble(config, paths, comm)
+            Trainer(parts).run()
+            comm.barrier()
+            if comm.rank == 0:
+                with writing(done):
+                    write_text(done, "")
+                shutil.rmtree(paths.experiment / "checkpoints", ignore_errors=True)
+        finally:
+            comm.close()
 
 
 def use_cores() -> None:
@@ -76,39 +93,22 @@ def use_cores() -> None:
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
 
 
-def check_settings_of_run(experiment: Path, config: TrainConfig, comm: Comm) -> None:
-    """Saves the settings of a new run; those of a run that goes on must be the same, checkpoint intervals excepted."""
-    path = experiment / "config.yaml"
-    found = path.is_file()
-    comm.barrier()
-    if found:
-        before, now = dataclasses.asdict(load_config(TrainConfig, path)), dataclasses.asdict(config)
-        different = sorted(key for key in now if key != "checkpoint" and before[key] != now[key])
-        if different:
-            raise AsrtoolError(
-                f"{path}: this run began with other settings of {', '.join(different)}; use a new experiment directory or those"
-            )
-    if comm.rank == 0:
-        save_config(path, config)
-
-
 def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
     """Reads the data and builds everything that the trainer needs."""
     start = time.monotonic()
     pdfs, num_pdfs = read_pdf_alignments(paths.alignments)
     pipeline = FeaturePipeline(paths.train_data, config.features)
     table = make_table(pipeline, pdfs, str(paths.train_data))
-    source = ShardedFeatures(
-        pipeline, split_table(table, comm.rank, comm.size), config.loader.memory_limit_gib, config.loader.half
-    )
+    source = worker_source(pipeline, table, config.loader, comm.rank, comm.size)
     device = choose_device(comm)
     mean_D, scale_D = normalisation(source.moments(), lambda tensor: reduce_on(device, tensor, comm))
     source.normalise(mean_D, scale_D)
-    valid = valid_source(config, paths, pdfs, num_pdfs, pipeline, comm)
+    valid_table, valid = valid_source(config, paths, pdfs, num_pdfs, pipeline, comm)
     valid.normalise(mean_D, scale_D)
     torch.manual_seed(config.seed)
     input_dim = config.input.width * pipeline.dim
     model = make_model(config.model, input_dim, num_pdfs).to(device)
+    check_label_delay(config, model)
     schedule = Schedule(config.schedule, config.num_epochs)
     optimizer = make_optimizer(config.optimizer, model, schedule.learning_rate(0.0))
     algorithm = make_algorithm(config.parallel)
@@ -124,28 +124,48 @@ def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
         log_prior_P=log_prior(table.pdf_counts(num_pdfs), config.prior_floor),
         global_cmvn=pipeline.global_stats,
     )
+    train_loader = Loader(source, config.input, config.loader, recurrent, config.seed)
     if comm.rank == 0:
         describe(table, valid.table, model.num_parameters(), num_pdfs, comm, time.monotonic() - start)
-        write_record(paths.experiment / "run.json", config.seed, workers=comm.size, device=str(device))
+        print(f"worker 0: {train_loader.describe()}", file=sys.stderr, flush=True)
+        data = {
+            name: length_statistics(part.num_frames_U, part.num_without_alignment)
+            for name, part in (("train", table), ("valid", valid_table))
+        }
+        record = paths.experiment / "run.json"
+        with writing(record):
+            write_record(record, config.seed, workers=comm.size, device=str(device), paths=paths.absolute(), data=data)
     wide = {"batch_windows": max(2048, config.loader.batch_windows), "num_streams": max(64, config.loader.num_streams)}
     evaluation = dataclasses.replace(config.loader, **wide)
     writer = ModelWriter(paths.experiment, bundle, comm.rank == 0)
     return Parts(
         config=config,
+        device=device,
         model=model,
         evaluation_model=make_model(config.model, input_dim, num_pdfs).to(device),
         optimizer=optimizer,
         schedule=schedule,
         algorithm=algorithm,
         comm=comm,
-        train_loader=Loader(source, config.input, config.loader, recurrent, config.seed),
+        train_loader=train_loader,
         valid_loader=Loader(valid, config.input, evaluation, recurrent, None),
         train_frames=table.total_frames,
-        checkpoints=CheckpointStore(paths.experiment / "checkpoints", comm, config.checkpoint.keep),
-        metrics=MetricsLog(paths.experiment / "metrics.jsonl", comm.rank == 0),
+        checkpoints=CheckpointStore(paths.experiment / "checkpoints", comm, config.checkpoint.keep, device),
+        metrics=open_metrics(config, paths.experiment, comm.rank == 0),
+        progress=ProgressLine(comm.rank == 0),
         save_models=writer.save,
         keep_models=writer.keep,
     )
+
+
+def open_metrics(config: TrainConfig, experiment: Path, active: bool) -> MetricsLog:
+    """The record file, with TensorBoard's beside it where that is wanted."""
+    also = None
+    if config.tensorboard:
+        from asrtool.train.tensorboard import TensorBoardLog
+
+        also = TensorBoardLog(experiment / "tensorboard", active)
+    return MetricsLog(experiment / "metrics.jsonl", active, also)
 
 
 def choose_device(comm: Comm) -> torch.device:
@@ -164,8 +184,8 @@ def reduce_on(device: torch.device, tensor: Tensor, comm: Comm) -> None:
 
 def valid_source(
     config: TrainConfig, paths: TrainPaths, pdfs: dict[str, np.ndarray], num_pdfs: int, train: FeaturePipeline, comm: Comm
-) -> ShardedFeatures:
-    """This worker's part of the validation data."""
+) -> tuple[UtteranceTable, ShardedFeatures]:
+    """The validation data, and this worker's part of them."""
     if paths.valid_alignments is not None:
         pdfs, valid_pdfs = read_pdf_alignments(paths.valid_alignments)
         if valid_pdfs != num_pdfs:
@@ -174,7 +194,17 @@ def valid_source(
     if pipeline.dim != train.dim:
         raise AsrtoolError(f"{paths.valid_data}: features of {pipeline.dim} dimensions, {paths.train_data} has {train.dim}")
     table = thin_out(make_table(pipeline, pdfs, str(paths.valid_data)), config.valid_max_frames)
-    return ShardedFeatures(pipeline, split_table(table, comm.rank, comm.size), config.loader.memory_limit_gib, config.loader.half)
+    return table, worker_source(pipeline, table, config.loader, comm.rank, comm.size)
+
+
+def check_label_delay(config: TrainConfig, model: AcousticModel) -> None:
+    """A TDNN's outputs lag behind by its right context, which the label delay has to take back."""
+    right_context = getattr(model, "right_context", 0)
+    if config.input.label_delay < right_context:
+        raise AsrtoolError(
+            f"input.label_delay: {config.input.label_delay} is less than the model's right context, {right_context} windows; "
+            f"set it to {right_context}"
+        )
 
 
 def thin_out(table: UtteranceTable, max_frames: int) -> UtteranceTable:
@@ -192,26 +222,3 @@ def describe(train: UtteranceTable, valid: UtteranceTable, parameters: int, num_
         file=sys.stderr,
         flush=True,
     )
-
-
-class ModelWriter:
-    """Writes models as EXP/models/<name>/<label>.pt, the final ones as EXP/final_<name>.pt; rank 0 alone does it."""
-
-    def __init__(self, experiment: Path, bundle: ModelBundle, active: bool) -> None:
-        self.experiment = experiment
-        self.bundle = bundle
-        self.active = active
-
-    def save(self, models: dict[str, dict[str, Tensor]], label: str, info: dict[str, Any]) -> None:
-        """Writes the weights of each model as its model `label`."""
-        for name, weights in models.items() if self.active else ():
-            save_model(self._path(name, label), dataclasses.replace(self.bundle, info={**info, "model": name}), weights)
-
-    def keep(self, labels: dict[str, str]) -> None:
-        """Makes the saved model `labels[name]` the final one of each name."""
-        for name, label in labels.items() if self.active else ():
-            with atomic_path(self.experiment / f"final_{name}.pt") as temporary:
-                shutil.copyfile(self._path(name, label), temporary)
-
-    def _path(self, name: str, label: str) -> Path:
-        return self.experiment / "models" / name / f"{label}.pt"

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Trains a network on frame alignments by cross-entropy, with several workers under torchrun. A run that was stopped or
 # killed goes on from its last checkpoint when it is started again; one that is done returns at once.
+# SIGTERM, SIGINT or SIGHUP to this script: the workers save at their next synchronisation and end. Exit status: 0 done,
+# 143 stopped in that way, 1 anything else.
 set -euo pipefail
 . ./path.sh
 
@@ -40,13 +42,37 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}  # tor
 if [ -f "$dir/done" ]; then
   echo "$0: $dir: training is done already; remove the directory to train again" >&2
 elif [ "$stage" -le 0 ]; then
+  if [ -f "$dir/log/train.log" ]; then  # of a run that was stopped or killed: its messages stay
+    cat "$dir/log/train.log" >>"$dir/log/train.before.log" || true
+  fi
+  # In the background, so that a signal to this script reaches the workers at once: they save and stop. `exec` makes torchrun
+  # the job itself, so that $cmd waits until it has ended the workers; they have two minutes to save.
   # shellcheck disable=SC2086  # the option may be left out
-  if ! $cmd "$dir/log/train.log" torchrun --standalone --nproc-per-node "$num_workers" -m asrtool.cli train-nnet \
-    --config "$nnet_config" ${valid_alignments:+--valid-alignments $valid_alignments} "$ali" "$train" "$valid" "$dir" "$@"; then
+  $cmd "$dir/log/train.log" exec torchrun --standalone --shutdown-timeout 120 --nproc-per-node "$num_workers" \
+    -m asrtool.cli train-nnet --config "$nnet_config" ${valid_alignments:+--valid-alignments $valid_alignments} \
+    "$ali" "$train" "$valid" "$dir" "$@" &
+  job=$!
+  stopped=false
+  trap 'stopped=true; kill -TERM "$job" 2>/dev/null || true' TERM INT HUP
+  status=0
+  wait "$job" || status=$?
+  if $stopped; then  # the first wait ended with the signal
+    status=0
+    wait "$job" || status=$?
+  fi
+  trap - TERM INT HUP
+  if $stopped && [ ! -f "$dir/done" ]; then
+    echo "$0: $dir: stopped on request; start again to go on from the last checkpoint" >&2
+    exit 143
+  fi
+  if [ "$status" -ne 0 ]; then
     grep -h 'ERROR:' "$dir/log/train.log" | sort -u >&2 || true
+    echo "$0: $dir: training has not ended; see $dir/log/train.log; start again to go on from the last checkpoint" >&2
     exit 1
   fi
 fi
-cp "$ali/final.mdl" "$dir/.final.mdl.tmp" && mv "$dir/.final.mdl.tmp" "$dir/final.mdl"  # which pdf a transition-id has, for decoding
+for f in final.mdl tree phones.txt; do  # which pdf a transition-id has, for decoding; the rest for steps/nnet/align.sh
+  if [ -f "$ali/$f" ]; then cp "$ali/$f" "$dir/.$f.tmp" && mv "$dir/.$f.tmp" "$dir/$f"; fi
+done
 compgen -G "$dir/final_*.pt" >/dev/null || { echo "$0: ERROR: $dir: no final model; see $dir/log/train.log" >&2; exit 1; }
 echo "$0: done: $(cd "$dir" && echo final_*.pt) in $dir" >&2

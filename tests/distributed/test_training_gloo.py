@@ -15,6 +15,7 @@ import torch
 from asrtool.nnet.model_file import load_model
 
 MAKE_TOY = runpy.run_path(str(Path(__file__).with_name("training_toy.py")))["make_toy"]
+KILL = runpy.run_path(str(Path(__file__).with_name("kill_training.py")))
 TIME_LIMIT_S = 100
 
 
@@ -54,7 +55,7 @@ def outcome(experiment: Path) -> tuple[dict, list]:
         str(path.relative_to(experiment)): load_model(path).model.state_dict() for path in sorted(experiment.rglob("*.pt"))
     }
     lines = [json.loads(line) for line in (experiment / "metrics.jsonl").read_text().splitlines()]
-    return weights, [{key: value for key, value in line.items() if key != "frames_per_s"} for line in lines]
+    return weights, [{key: value for key, value in line.items() if key not in KILL["TIMINGS"]} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,10 @@ def test_a_run_whose_worker_dies_ends_with_the_same_models(whole, tmp_path, numb
         os.kill(workers_of(process)[1], signal.SIGKILL)
     else:
         process.send_signal(signal.SIGTERM)
-    assert finish(process) != 0
+    struck = time.monotonic()
+    assert finish(process) != 0 and time.monotonic() - struck < 30
+    message = "ERROR: " if number == signal.SIGKILL else "stopped on request; the same command goes on from here"
+    assert message in (tmp_path / "broken.log").read_text()
     assert (tmp_path / "exp" / "checkpoints" / "latest").is_file() and not (tmp_path / "exp" / "done").exists()
     assert finish(start(toy, tmp_path / "exp", tmp_path / "again.log")) == 0, (tmp_path / "again.log").read_text()
     assert "going on from the checkpoint" in (tmp_path / "again.log").read_text()

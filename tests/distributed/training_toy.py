@@ -20,7 +20,7 @@ features: {{cmvn: none, delta_order: 0}}
 input: {input}
 loader: {{num_streams: 4, chunk_windows: 5, batch_windows: 16}}
 optimizer: {{max_gradient_norm: 5.0}}
-schedule: {{learning_rate: {rate}, kind: newbob}}
+schedule: {{learning_rate: {rate}}}
 parallel: {{algorithm: {algorithm}, sync_frames: 90, block_momentum: 0.5}}
 checkpoint: {{every_syncs: 2, every_minutes: 0}}
 num_epochs: 2

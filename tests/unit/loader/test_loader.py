@@ -3,52 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from toy_corpus import LENGTHS, ToyFeatures, make_loader
 
 from asrtool.errors import AsrtoolError
 from asrtool.loader.batch import IGNORED
 from asrtool.loader.corpus import ShardedFeatures, normalisation
-from asrtool.loader.loader import Loader, LoaderConfig
 from asrtool.loader.table import make_table, split_table
 from asrtool.nnet.input import InputOptions, num_windows
 
-LENGTHS = [7, 1, 23, 40, 12, 5, 31, 2, 16, 9, 28, 3]
-
-
-class ToyFeatures:
-    """Feature 0 is the utterance's number, feature 1 the frame's; pdf = (100 * utterance + frame) % 997."""
-
-    dim = 2
-
-    def __init__(self, lengths=LENGTHS):
-        self.lengths = {f"u{index:02d}": length for index, length in enumerate(lengths)}
-        self.reads = []
-
-    def utterances(self):
-        return list(self.lengths)
-
-    def num_frames(self, utterance):
-        return self.lengths[utterance]
-
-    def __call__(self, utterance):
-        self.reads.append(utterance)
-        frames = np.arange(self.lengths[utterance], dtype=np.float32)
-        return np.stack((np.full_like(frames, int(utterance[1:])), frames), 1)
-
-    def alignments(self):
-        return {u: ((100 * int(u[1:]) + np.arange(n)) % 997).astype(np.int32) for u, n in self.lengths.items()}
-
-
-def make_loader(recurrent, options, seed=1, gib=1.0, rank=0, size=1, half=False):
-    features = ToyFeatures()
-    table = split_table(make_table(features, features.alignments(), "toy"), rank, size)
-    config = LoaderConfig(num_streams=4, chunk_windows=3, batch_windows=8, memory_limit_gib=gib)
-    return Loader(ShardedFeatures(features, table, gib, half), options, config, recurrent, seed)
-
 
 def rows_of_plans(loader, epoch):
-    """(chunk number by stream, whether it is the first row of a shard) for each batch of an epoch."""
-    for shard in loader._shard_order(epoch):
-        plan = loader._plan(shard, epoch)[0]
+    """(chunk number by stream, whether it is the first row of a window of shards) for each batch of an epoch."""
+    for window in loader._windows(epoch):
+        plan = loader._plan(window, epoch)
         yield from ((chunks, row == 0) for row, chunks in enumerate(plan.chunk_RS))
 
 
@@ -164,7 +131,7 @@ def test_streams_that_end_are_the_last_ones():
 
 def test_training_keeps_all_streams_busy_to_the_end():
     loader = make_loader(True, InputOptions(stride=3))
-    active = loader._plan(0, 0)[0].active_R
+    active = loader._plan(loader._windows(0)[0], 0).active_R
     assert (active[:-3] == 4).all() and active[-1] >= 1  # 4 streams: at most 3 rows short
 
 
@@ -185,7 +152,7 @@ def test_normalisation_gives_zero_mean_and_unit_variance():
     source = make_loader(True, InputOptions()).source
     mean, scale = normalisation(source.moments(), lambda tensor: None)
     source.normalise(mean, scale)
-    features = source.load(0).features_ND.double()
+    features = source.load([0]).features_ND.double()
     torch.testing.assert_close(features.mean(0), torch.zeros(2, dtype=torch.float64), atol=1e-5, rtol=0)
     torch.testing.assert_close(features.var(0, correction=0), torch.ones(2, dtype=torch.float64), atol=1e-4, rtol=0)
     assert len(source.features.reads) == len(LENGTHS)  # a single shard is read once
@@ -212,7 +179,7 @@ def test_what_does_not_fit_names_the_utterance():
         split_table(table, 0, 13)
     features.lengths["u04"] = 13  # utt2num_frames said 12
     with pytest.raises(AsrtoolError, match=r"u04: features of shape \(13, 2\), expected \(12, 2\)"):
-        ShardedFeatures(features, table, 1.0).load(0)
+        ShardedFeatures(features, table, 1.0).load([0])
 
 
 def test_features_with_nan_name_the_utterance():
@@ -225,4 +192,4 @@ def test_features_with_nan_name_the_utterance():
     features = Broken()
     table = make_table(features, features.alignments(), "toy")
     with pytest.raises(AsrtoolError, match="u06: features hold NaN"):
-        ShardedFeatures(features, table, 1.0).load(0)
+        ShardedFeatures(features, table, 1.0).load([0])

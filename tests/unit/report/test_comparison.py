@@ -26,12 +26,13 @@ def experiment(tmp_path):
     )  # fmt: skip
     directory = tmp_path / "dnn"
     save_model(directory / "final_ema.pt", bundle)
+    numbers = {"loss": 2.0, "targets": 500}
     records = [
-        {"kind": "train", "epoch": 0.5, "model": "bmuf", "frames": 3000, "frames_per_s": 1000.0},
-        {"kind": "train", "epoch": 1.0, "model": "bmuf", "frames": 1000, "frames_per_s": 500.0},
-        {"kind": "valid", "epoch": 1.0, "model": "bmuf", "fer": 0.5},
-        {"kind": "valid", "epoch": 2.0, "model": "bmuf", "fer": 0.6},
-        {"kind": "valid", "epoch": 1.0, "model": "ema", "fer": 0.4},
+        {"kind": "train", "epoch": 0.5, "model": "bmuf", "fer": 0.7, "frames": 3000, "frames_per_s": 1000.0, **numbers},
+        {"kind": "train", "epoch": 1.0, "model": "bmuf", "fer": 0.6, "frames": 1000, "frames_per_s": 500.0, **numbers},
+        {"kind": "valid", "epoch": 1.0, "model": "bmuf", "fer": 0.5, "frames": 200, "frames_per_s": 100.0, **numbers},
+        {"kind": "valid", "epoch": 2.0, "model": "bmuf", "fer": 0.6, "frames": 200, "frames_per_s": 100.0, **numbers},
+        {"kind": "valid", "epoch": 1.0, "model": "ema", "fer": 0.4, "frames": 200, "frames_per_s": 100.0, **numbers},
     ]
     (directory / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     return directory

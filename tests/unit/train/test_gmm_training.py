@@ -18,11 +18,12 @@ from asrtool.io.kaldi_table import MatrixWriter
 from asrtool.io.symbols import SymbolTable
 from asrtool.lang.prepare import LangOptions, prepare_lang
 from asrtool.train import gmm_trainer
+from asrtool.train.align_pass import AlignOptions
 from asrtool.train.gmm_align import AlignSiOptions, align_si
 from asrtool.train.gmm_corpus import GmmCorpus, GraphStore
 from asrtool.train.gmm_deltas import DeltasOptions, train_deltas
 from asrtool.train.gmm_mono import MonoOptions, train_mono
-from asrtool.train.gmm_passes import Accumulator, AlignOptions, align_pass
+from asrtool.train.gmm_passes import Accumulator, align_pass
 from asrtool.train.gmm_run import RunOptions
 from asrtool.train.gmm_state import GmmState
 from asrtool.train.gmm_trainer import GmmTrainingOptions
@@ -198,7 +199,7 @@ def test_what_does_not_fit_memory_is_read_again_with_the_same_results(corpus):
         graphs = GraphStore(corpus_in_parts, compiler.compile, transition_model.tid_to_pdf, limit)
         with ThreadPoolExecutor(2) as pool:
             alignment, report = align_pass(
-                corpus_in_parts, graphs, transition_model, model, model.parameters, SCHEDULE.align, pool, 2
+                corpus_in_parts, graphs, transition_model, model, model.parameters, SCHEDULE.align, pool
             )
             accumulator = Accumulator(corpus_in_parts, alignment, transition_model.tid_to_pdf, model.num_pdfs)
             statistics = accumulator.collect(model, pool, 2)

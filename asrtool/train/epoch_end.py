@@ -1,0 +1,107 @@
+"""The end of an epoch: frames counted, models validated, the epoch accepted or rejected, everything saved."""
+
+import time
+
+import torch
+from torch import Tensor
+
+from asrtool.errors import AsrtoolError
+from asrtool.optim.schedule import Decision
+from asrtool.train.evaluate import evaluate
+from asrtool.train.metrics import Sums
+from asrtool.train.parts import Parts
+from asrtool.train.position import Position
+from asrtool.train.save_state import Saver
+
+Models = dict[str, dict[str, Tensor]]
+
+
+class EpochEnd:
+    """All methods are collective; every rank sees the same results and takes the same decisions.
+
+    The global model's validation loss decides on the epoch. When newbob rejects it, the global model, MA, EMA and the
+    algorithm's state all go back to the end of the accepted epoch: the averages follow the accepted global models alone.
+    """
+
+    def __init__(self, parts: Parts, position: Position, saver: Saver) -> None:
+        self.parts = parts
+        self.position = position
+        self.saver = saver
+
+    def before_first(self) -> None:
+        """Saves the untrained model where training may have to go back to it; newbob also measures it."""
+        if self.parts.schedule.config.rejects:
+            name, weights = next(iter(self.parts.algorithm.models().items()))
+            results = self._validate({name: weights})
+            self.parts.schedule.begin(results[name].mean_loss)
+        if self.parts.schedule.config.rejects or self.parts.config.bad_loss == "rollback":
+            self.saver.save(accepted=True)
+
+    def __call__(self) -> None:
+        """Books the epoch that has ended and makes ready for the next one."""
+        parts, position = self.parts, self.position
+        self._count_frames()
+        position.epoch += 1
+        models = parts.algorithm.models()
+        results = self._validate(models)
+        decision = parts.schedule.after_epoch(position.epoch, next(iter(results.values())).mean_loss)
+        info = {"epoch": float(position.epoch), "frames": position.total_frames}
+        parts.save_models(models, self._label(position.epoch), info)
+        self._choose(results, decision)
+        for what, text in decision.events:
+            parts.announce(position.epoch, what, text)
+        if not decision.accepted:
+            self.saver.return_to_accepted()
+        position.begin_epoch()
+        self.saver.save(accepted=decision.accepted)
+
+    def make_final(self) -> None:
+        """Names the final models.
+
+        Raises:
+            AsrtoolError: no epoch was accepted.
+        """
+        kept = self.position.kept
+        if not kept:
+            raise AsrtoolError("no epoch has lowered the validation loss of the untrained model; lower schedule.learning_rate")
+        self.parts.keep_models({name: self._label(epoch) for name, (_, epoch) in kept.items()})
+        shown = ", ".join(f"{name} of epoch {epoch} (FER {fer:.2f} %)" for name, (fer, epoch) in kept.items())
+        self.parts.progress.message(f"final models: {shown}")
+
+    def _label(self, epoch: int) -> str:
+        return f"{epoch}.{self.parts.config.models_per_epoch}"
+
+    def _validate(self, models: Models) -> dict[str, Sums]:
+        """Model name -> loss and errors on the validation data."""
+        parts, epoch, results = self.parts, self.position.epoch, {}
+        for name, weights in models.items():
+            start = time.monotonic()
+            parts.evaluation_model.load_state_dict(weights)
+            results[name] = evaluate(parts.evaluation_model, parts.valid_loader, parts.comm)
+            parts.metrics.sums("valid", epoch, name, results[name], time.monotonic() - start)
+        shown = ", ".join(f"{name}: loss {sums.mean_loss:.4f} FER {sums.fer:.2f} %" for name, sums in results.items())
+        parts.progress.message(f"epoch {epoch} of {parts.config.num_epochs}, validation: {shown}")
+        return results
+
+    def _choose(self, results: dict[str, Sums], decision: Decision) -> None:
+        """Which epoch's models would be the final ones if training ended now."""
+        kept, config = self.position.kept, self.parts.config
+        latest = config.keep_epoch == "last" or self.parts.schedule.config.rejects
+        for name, sums in results.items() if decision.accepted else ():
+            if latest or name not in kept or sums.fer < kept[name][0]:
+                kept[name] = (sums.fer, self.position.epoch)
+
+    def _count_frames(self) -> None:
+        """Compares the frames that each worker has seen with those in its data."""
+        parts, position = self.parts, self.position
+        if position.frames_in_epoch != parts.train_loader.num_frames:
+            expected = parts.train_loader.num_frames
+            raise RuntimeError(f"epoch {position.epoch + 1}: {position.frames_in_epoch} frames seen of {expected}")
+        seen = torch.zeros(parts.comm.size, dtype=torch.float64, device=parts.device)
+        seen[parts.comm.rank] = position.frames_in_epoch
+        parts.comm.all_reduce_(seen)
+        counts = [int(count) for count in seen.tolist()]
+        parts.metrics.write({"kind": "frames", "epoch": position.epoch + 1, "seen": counts, "total": parts.train_frames})
+        by_worker = " + ".join(map(str, counts))
+        text = f"{sum(counts)} of {parts.train_frames} frames seen ({by_worker})"
+        parts.progress.message(f"epoch {position.epoch + 1}: {text}")
