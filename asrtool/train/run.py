@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,8 @@ def train_network(config: TrainConfig, paths: TrainPaths, comm: Comm | None = No
             if comm.rank == 0:
                 with writing(done):
                     write_text(done, "")
-                shutil.rmtree(paths.experiment / "checkpoints", ignore_errors=True)
+                for folder in ("checkpoints", "pdfs", "pdfs_valid"):
+                    shutil.rmtree(paths.experiment / folder, ignore_errors=True)
         finally:
             comm.close()
 
@@ -96,7 +98,7 @@ def use_cores() -> None:
 def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
     """Reads the data and builds everything that the trainer needs."""
     start = time.monotonic()
-    pdfs, num_pdfs = read_pdf_alignments(paths.alignments)
+    pdfs, num_pdfs = read_targets(paths.alignments, paths.experiment / "pdfs", comm)
     pipeline = FeaturePipeline(paths.train_data, config.features)
     table = make_table(pipeline, pdfs, str(paths.train_data))
     source = worker_source(pipeline, table, config.loader, comm.rank, comm.size)
@@ -168,6 +170,17 @@ def open_metrics(config: TrainConfig, experiment: Path, active: bool) -> Metrics
     return MetricsLog(experiment / "metrics.jsonl", active, also)
 
 
+def read_targets(alignments: Path, cache: Path, comm: Comm) -> tuple[Mapping[str, np.ndarray], int]:
+    """`read_pdf_alignments`, worker 0 first: it unpacks large alignments for all."""
+    if comm.rank > 0:
+        comm.barrier()
+    try:
+        return read_pdf_alignments(alignments, cache)
+    finally:
+        if comm.rank == 0:
+            comm.barrier()
+
+
 def choose_device(comm: Comm) -> torch.device:
     """This worker's GPU where every worker has one (or there is only one worker), else the CPU."""
     if torch.cuda.is_available() and (comm.size == 1 or comm.native):
@@ -183,11 +196,11 @@ def reduce_on(device: torch.device, tensor: Tensor, comm: Comm) -> None:
 
 
 def valid_source(
-    config: TrainConfig, paths: TrainPaths, pdfs: dict[str, np.ndarray], num_pdfs: int, train: FeaturePipeline, comm: Comm
+    config: TrainConfig, paths: TrainPaths, pdfs: Mapping[str, np.ndarray], num_pdfs: int, train: FeaturePipeline, comm: Comm
 ) -> tuple[UtteranceTable, ShardedFeatures]:
     """The validation data, and this worker's part of them."""
     if paths.valid_alignments is not None:
-        pdfs, valid_pdfs = read_pdf_alignments(paths.valid_alignments)
+        pdfs, valid_pdfs = read_targets(paths.valid_alignments, paths.experiment / "pdfs_valid", comm)
         if valid_pdfs != num_pdfs:
             raise AsrtoolError(f"{paths.valid_alignments}: {valid_pdfs} pdfs, {paths.alignments} has {num_pdfs}; use one model")
     pipeline = FeaturePipeline(paths.valid_data, config.features, train.global_stats)

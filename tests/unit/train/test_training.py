@@ -13,11 +13,13 @@ import torch
 import yaml
 
 from asrtool.io.kaldi_table import MatrixWriter
+from asrtool.loader import table
 from asrtool.nnet.forward import loglikes
 from asrtool.nnet.model_file import load_model
 from asrtool.nnet.registry import MODELS
 from asrtool.train.at_sync import AtSync
 from asrtool.train.epoch_end import EpochEnd
+from asrtool.train.metrics import MetricsLog
 from asrtool.train.minibatch import MinibatchStep
 
 
@@ -146,6 +148,19 @@ def test_a_killed_process_goes_on_bit_for_bit(runs, toy, tmp_path):
     assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == -9
     assert runs.train(toy, tmp_path / "broken", "parallel.algorithm=single") == 0
     runs.assert_same(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_large_alignments_are_unpacked_into_a_file(runs, toy, tmp_path, monkeypatch):
+    assert runs.train(toy, tmp_path / "memory", "num_epochs=1") == 0
+    monkeypatch.setattr(table, "LARGE_ALIGNMENTS", 0)
+    seen = []
+    write = MetricsLog.write
+    monkeypatch.setattr(
+        MetricsLog, "write", lambda log, record: seen.append((log.path.parent / "pdfs").is_dir()) or write(log, record)
+    )
+    assert runs.train(toy, tmp_path / "file", "num_epochs=1") == 0
+    assert all(seen) and not (tmp_path / "file" / "pdfs").exists()
+    runs.assert_same(tmp_path / "memory", tmp_path / "file")
 
 
 def test_validation_on_a_part_of_the_data(runs, toy, tmp_path):
