@@ -11,7 +11,7 @@
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-command_line="egs/speechocean762/s5/run.sh $*"
+command_line="egs/speechocean762/s5/run.sh${*:+$(printf ' %q' "$@")}"
 
 stage=
 stop_stage=
