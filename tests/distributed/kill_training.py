@@ -174,7 +174,7 @@ def complaints(episodes: list[Episode]) -> list[str]:
             found.append(f"episode {number}: {episode}")
         elif episode.blow in ("file too large", "full disk") and not over and "cannot be written" not in episode.log:
             found.append(f"episode {number}: no clear message: {episode.log[-2000:]}")
-        elif "Traceback" in episode.log and "asrtool/" in episode.log.split("Traceback", 1)[1].split("Error")[0]:
+        elif "Traceback" in episode.log and "asrtool/cli.py" in episode.log.split("Traceback", 1)[1]:  # ours, not torchrun's
             found.append(f"episode {number}: a traceback: {episode.log[-2000:]}")
     return found
 
