@@ -1,4 +1,4 @@
-"""Options that the GMM verbs share, in Kaldi's names."""
+"""Options that the verbs of GMMs and of alignment share, in Kaldi's names."""
 
 import argparse
 import os

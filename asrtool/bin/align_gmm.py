@@ -1,7 +1,7 @@
 """Align a data directory with a GMM model, as Kaldi's steps/align_si.sh."""
 
 from asrtool.arguments import parser
-from asrtool.bin._gmm_options import add_align_options, one_blas_thread, run_options
+from asrtool.bin._gmm_options import add_align_options, align_options, one_blas_thread, run_options
 from asrtool.errors import AsrtoolError
 
 
@@ -17,7 +17,6 @@ def main(arguments: list[str]) -> int:
         raise AsrtoolError("--boost-silence must be above 0")
     one_blas_thread()
 
-    from asrtool.bin._gmm_options import align_options
     from asrtool.train.gmm_align import AlignSiOptions, align_si
 
     options = AlignSiOptions(align_options(args), run_options(args), args.max_failed, args.boost_silence)

@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--note", default="", help="a sentence under the title: what the data are")
     options.add_argument("--set", dest="dataset", default="test", help="the set of the table of networks")
     options.add_argument("--networks", default="lstm,dnn", help="the columns of the table of networks")
-    options.add_argument("--experiments", default="", help="experiment directories to compare, separated by commas")
+    options.add_argument("--exp-dir", type=Path, help="compare the trainings in its folders of the networks' names")
     options.add_argument("--figures", default="", help="pictures to show, separated by commas, relative to the page")
     options.add_argument("--command", default="", help="the recipe's command line, to be recorded")
     options.add_argument("--commit", default="unknown")
@@ -29,8 +29,8 @@ def main(arguments: list[str]) -> int:
     table = network_table(results, args.dataset, args.networks.split(","))
     lines = [f"# {args.title}", "", *([args.note, ""] if args.note else []), *table, ""]
     lines += [f"![{Path(figure).stem}]({figure})" for figure in args.figures.split(",") if figure]
-    if args.experiments:
-        networks = [read_network(directory) for directory in args.experiments.split(",")]
+    if args.exp_dir:
+        networks = [read_network(args.exp_dir / network) for network in args.networks.split(",")]
         lines += ["", "## Networks", "", *comparison_table(networks, results)]
     lines += ["", "## All results", "", *all_results_table(results), "", "## How they were made", ""]
     lines += provenance(args.command, args.commit, args.seed)

@@ -45,12 +45,6 @@ def centre_frame(window: Tensor, options: InputOptions, shift: Tensor | int = 0)
     return window * options.stride - shift + options.stride // 2
 
 
-def covered_frames(window: Tensor, num_frames: Tensor, options: InputOptions, shift: Tensor | int = 0) -> Tensor:
-    """How many of its utterance's frames a window stands for; summed over `num_windows` windows: all of them."""
-    first = window * options.stride - shift
-    return (torch.minimum(first + options.stride, num_frames) - first.clamp(min=0)).clamp(min=0)
-
-
 def gather_windows(features_ND: Tensor, centre: Tensor, first: Tensor, last: Tensor, options: InputOptions) -> Tensor:
     """Takes windows out of concatenated utterances.
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from asrtool.errors import AsrtoolError
 from asrtool.nnet.model_file import load_model
-from asrtool.report.experiment import read_metrics, seconds_of
-from asrtool.report.figures import MODEL_NAMES, validation_fer
+from asrtool.report.experiment import read_experiment, seconds_of
+from asrtool.report.figures import MODEL_NAMES
 
 
 @dataclass
@@ -41,15 +41,17 @@ def read_network(experiment: str | Path) -> TrainedNetwork:
     if not models:
         raise AsrtoolError(f"{experiment}: no final_*.pt; train the network first")
     bundle = load_model(models[0])
-    series = validation_fer(experiment / "metrics.jsonl")
-    train = read_metrics(experiment / "metrics.jsonl", []).get("train", [])
+    found = read_experiment(experiment)
+    train, valid = found.of_kind("train"), found.of_kind("valid")
+    if not valid:
+        raise AsrtoolError(f"{experiment}/metrics.jsonl: no validation record; train for an epoch first")
     seconds = sum(seconds_of(record) for record in train)
     return TrainedNetwork(
         name=experiment.name,
         num_parameters=bundle.model.num_parameters(),
         stride=bundle.input.stride,
-        epochs=max(points[-1][0] for points in series.values()),
-        fer={model: min(fer for _, fer in points) for model, points in series.items()},
+        epochs=max(record["epoch"] for record in valid),
+        fer={model: 100 * found.best(model)["fer"] for model in found.models},
         frames_per_s=sum(record["frames"] for record in train) / seconds if seconds else 0.0,
     )
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,8 +117,9 @@ def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
     algorithm = make_algorithm(config.parallel)
     algorithm.attach(model, optimizer, comm)
     recurrent = is_recurrent(config.model)
+    evaluation_model = make_model(config.model, input_dim, num_pdfs).to(device)
     bundle = ModelBundle(
-        model=make_model(config.model, input_dim, num_pdfs),
+        model=evaluation_model,  # its weights are replaced when a model is saved
         settings=config.model,
         features=config.features,
         input=config.input,
@@ -130,13 +132,7 @@ def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
     if comm.rank == 0:
         describe(table, valid.table, model.num_parameters(), num_pdfs, comm, time.monotonic() - start)
         print(f"worker 0: {train_loader.describe()}", file=sys.stderr, flush=True)
-        data = {
-            name: length_statistics(part.num_frames_U, part.num_without_alignment)
-            for name, part in (("train", table), ("valid", valid_table))
-        }
-        record = paths.experiment / "run.json"
-        with writing(record):
-            write_record(record, config.seed, workers=comm.size, device=str(device), paths=paths.absolute(), data=data)
+        record_run(config, paths, {"train": table, "valid": valid_table}, workers=comm.size, device=str(device))
     wide = {"batch_windows": max(2048, config.loader.batch_windows), "num_streams": max(64, config.loader.num_streams)}
     evaluation = dataclasses.replace(config.loader, **wide)
     writer = ModelWriter(paths.experiment, bundle, comm.rank == 0)
@@ -144,7 +140,7 @@ def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
         config=config,
         device=device,
         model=model,
-        evaluation_model=make_model(config.model, input_dim, num_pdfs).to(device),
+        evaluation_model=evaluation_model,
         optimizer=optimizer,
         schedule=schedule,
         algorithm=algorithm,
@@ -158,6 +154,14 @@ def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
         save_models=writer.save,
         keep_models=writer.keep,
     )
+
+
+def record_run(config: TrainConfig, paths: TrainPaths, tables: dict[str, UtteranceTable], **more: Any) -> None:
+    """Writes EXP/run.json: where this run and its data come from."""
+    data = {name: length_statistics(table.num_frames_U, table.num_without_alignment) for name, table in tables.items()}
+    path = paths.experiment / "run.json"
+    with writing(path):
+        write_record(path, config.seed, paths=paths.absolute(), data=data, **more)
 
 
 def open_metrics(config: TrainConfig, experiment: Path, active: bool) -> MetricsLog:

@@ -139,14 +139,11 @@ stage_curves() {
 }
 
 stage_results() {
-  local network figures="" experiments=""
-  for network in $networks; do
-    experiments=${experiments:+$experiments,}$exp/$network
-    ! $curves || figures=${figures:+$figures,}figures/fer_$network.png,figures/cer_$network.png
-  done
+  local network figures=""
+  if $curves; then for network in $networks; do figures+=figures/fer_$network.png,figures/cer_$network.png,; done; fi
   asrtool make-results --title "mini_mandarin" \
     --note "The speech is synthetic (espeak-ng): these figures compare methods, they do not say how well people are recognised." \
-    --set test --networks "${networks// /,}" --experiments "$experiments" --figures "$figures" \
+    --set test --networks "${networks// /,}" --exp-dir "$exp" --figures "$figures" \
     --command "$command_line" --commit "$commit" --seed "$seed" "$exp/results.json" "$exp/RESULTS.md"
 }
 

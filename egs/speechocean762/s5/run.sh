@@ -126,9 +126,7 @@ stage_imported() {
 }
 
 stage_results() {
-  local network experiments=""
-  for network in $networks; do experiments=${experiments:+$experiments,}$exp/$network; done
-  asrtool make-results --title "speechocean762" --set devtest --networks "${networks// /,}" --experiments "$experiments" --command "$command_line" \
+  asrtool make-results --title "speechocean762" --set devtest --networks "${networks// /,}" --exp-dir "$exp" --command "$command_line" \
     --commit "$commit" --seed "$seed" "$exp/results.json" "$exp/RESULTS.md"
 }
 

@@ -2,9 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from asrtool.nnet.input import InputOptions, centre_frame, covered_frames, num_windows, utterance_windows
+from asrtool.nnet.input import InputOptions, centre_frame, num_windows, utterance_windows
 
 STACK3 = InputOptions(left=1, right=1, stride=3)
+
+
+def covered_frames(window, num_frames, options, shift=0):
+    """How many of its utterance's frames a window stands for; summed over `num_windows` windows: all of them."""
+    first = window * options.stride - shift
+    return (torch.minimum(first + options.stride, num_frames) - first.clamp(min=0)).clamp(min=0)
 
 
 def test_three_frames_stacked_without_overlap_and_the_tail_padded_by_the_last():

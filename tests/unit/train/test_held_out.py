@@ -21,15 +21,6 @@ from asrtool.train.held_out import evenly_spread
 MAKE_TOY = runpy.run_path(str(Path(__file__).parents[2] / "distributed" / "training_toy.py"))["make_toy"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    before = torch.get_num_threads()
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module", params=["lstm", "dnn"])
 def trained(request, tmp_path_factory):
     """A toy task with a network trained for an epoch on it."""
