@@ -18,11 +18,24 @@ MESSAGE_ELEMENTS = 1024 * 1024  # of one point-to-point message, 4 MiB of float3
 MESSAGES_AHEAD = 4  # messages from each peer that may arrive before they are added up: bounds the staging memory
 
 
+class Done:
+    """An exchange that was over at once."""
+
+    def wait(self) -> None:
+        pass
+
+
 class SingleComm:
     """One rank: nobody to talk to."""
 
     rank = 0
     size = 1
+    host = (0,)
+    alive = (0,)
+    bytes_sent = 0
+
+    def computed(self, num_frames: int) -> None:
+        pass
 
     def allocate(self, num_elements: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.zeros(num_elements, dtype=dtype, device=device)
@@ -41,6 +54,10 @@ class SingleComm:
     def exchange(self, flat: Tensor, weights: Sequence[float], update: UpdateRange) -> None:
         weighted_sum_([flat], weights, flat)
         update_in_ranges(0, flat, update)
+
+    def start_exchange(self, flat: Tensor, weights: Sequence[float], update: UpdateRange) -> Done:
+        self.exchange(flat, weights, update)
+        return Done()
 
     def broadcast_(self, tensor: Tensor, source: int = 0) -> None:
         pass
@@ -73,6 +90,16 @@ class TorchComm:
         self._staging = torch.empty(0)
         self._shared: SharedBuffers | None = None
         self._try_shared = shared_memory and not self.native
+        self.host = [0] * self.size
+        self.alive = range(self.size)
+        self.bytes_sent = 0
+
+    def computed(self, num_frames: int) -> None:
+        pass
+
+    def start_exchange(self, flat: Tensor, weights: Sequence[float], update: UpdateRange) -> Done:
+        self.exchange(flat, weights, update)
+        return Done()
 
     def allocate(self, num_elements: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         if self._try_shared and device.type == "cpu":

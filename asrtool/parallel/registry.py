@@ -26,3 +26,8 @@ def make_algorithm(config: ParallelConfig) -> ParallelAlgorithm:
     if config.algorithm not in ALGORITHMS:
         raise AsrtoolError(f"algorithm '{config.algorithm}' is unknown; known: {', '.join(ALGORITHMS)}")
     return ALGORITHMS[config.algorithm](config)
+
+
+def needs_servers(config: ParallelConfig) -> bool:
+    """Whether the workers ask each other for parts of the model whenever they like: `Comm.serve` and `Comm.request`."""
+    return config.algorithm == "asgd" or (config.algorithm == "easgd" and not config.synchronous)
