@@ -1,8 +1,9 @@
 """Layer 4: parallel training algorithms behind one protocol."""
 
-from asrtool.parallel.comm import SingleComm, make_comm
+from asrtool.parallel.comm import SingleComm
 from asrtool.parallel.config import ParallelConfig
 from asrtool.parallel.flat_buffer import loaded
+from asrtool.parallel.make_comm import make_comm
 from asrtool.parallel.protocol import Comm, ParallelAlgorithm, SyncReport
 from asrtool.parallel.registry import ALGORITHMS, make_algorithm
 from asrtool.parallel.state import merge_states

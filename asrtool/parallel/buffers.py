@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from asrtool.parallel.averaging import Averages
+
 
 class ModelBuffers:
     """The floating-point buffers of a model's state dict as one vector; small, so every rank holds all of it.
@@ -45,3 +47,11 @@ def agreeing_mean(rows: Tensor, weights: Sequence[float]) -> Tensor:
     mean = sum(row * weight for row, weight in used) / sum(weight for _, weight in used)
     agree = torch.stack([row == first for row, _ in used]).all(dim=0)
     return torch.where(agree, first, mean)
+
+
+def follow_replicated(averages: Averages, values: Tensor) -> None:
+    """The averages follow the global model's buffers, [num_elements]; where they agree already, their value unchanged."""
+    before = {name: average.clone() for name, average in averages.shards.items()}
+    averages.follow(0, values.numel(), values, torch.empty_like(values))
+    for name, average in averages.shards.items():
+        average.copy_(torch.where(before[name] == values, values, average))

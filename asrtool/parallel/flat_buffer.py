@@ -77,25 +77,26 @@ class FlatBuffer:
             if not self._is_view(parameter, begin):
                 parameter.copy_(self.flat[begin : begin + size].view(parameter.shape))
 
-    @torch.no_grad()
-    def pack_gradients(self, flat: Tensor) -> None:
-        """Gradients -> a flat tensor of the buffer's shape; a missing gradient is zero."""
+    def views(self, flat: Tensor) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """Each trained parameter with its place, in its shape, in a flat tensor of the buffer's layout."""
         for parameter, begin, size in self._segments:
-            place = flat[begin : begin + size]
-            if parameter.grad is None:
-                place.zero_()
-            else:
-                place.copy_(parameter.grad.reshape(-1))
+            yield parameter, flat[begin : begin + size].view(parameter.shape)
 
-    @torch.no_grad()
+    def pack_gradients(self, flat: Tensor) -> None:
+        """Gradients -> a flat tensor of the buffer's layout; a missing gradient is zero."""
+        for parameter, place in self.views(flat):
+            pack_gradient(parameter, place)
+
     def unpack_gradients(self, flat: Tensor) -> None:
         """The reverse of `pack_gradients`."""
-        for parameter, begin, size in self._segments:
-            values = flat[begin : begin + size].view(parameter.shape)
-            if parameter.grad is None:
-                parameter.grad = values.to(parameter.dtype, copy=True)
-            else:
-                parameter.grad.copy_(values)
+        for parameter, place in self.views(flat):
+            unpack_gradient(parameter, place)
+
+    @torch.no_grad()
+    def gradients_are_finite(self) -> bool:
+        """Whether no gradient holds NaN or infinity: either of them makes its sum non-finite."""
+        sums = [p.grad.sum().to(self.flat.dtype) for p, _, _ in self._segments if p.grad is not None]
+        return not sums or bool(torch.isfinite(torch.stack(sums)).all())
 
     def is_finite(self) -> bool:
         """Whether the flat buffer holds neither NaN nor infinity: either of them makes the sum non-finite."""
@@ -120,6 +121,24 @@ class FlatBuffer:
             else:
                 result[name] = buffers.get(name, own).to(own.dtype, copy=True).view(own.shape)
         return result
+
+
+@torch.no_grad()
+def pack_gradient(parameter: nn.Parameter, place: Tensor) -> None:
+    """A parameter's gradient -> `place`, of its shape; zero if it has none."""
+    if parameter.grad is None:
+        place.zero_()
+    else:
+        place.copy_(parameter.grad)
+
+
+@torch.no_grad()
+def unpack_gradient(parameter: nn.Parameter, place: Tensor) -> None:
+    """The reverse of `pack_gradient`."""
+    if parameter.grad is None:
+        parameter.grad = place.to(parameter.dtype, copy=True)
+    else:
+        parameter.grad.copy_(place)
 
 
 @contextmanager

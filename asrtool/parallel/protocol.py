@@ -146,7 +146,10 @@ class Comm(Protocol):
         """[n] on each rank -> [size * n] on all, in the order of ranks."""
 
     def reduce_scatter(self, flat: Tensor, weights: Sequence[float] | None = None) -> Tensor:
-        """[size * shard] -> the own shard of the sum of weights[r] * flat of rank r; `flat` may be overwritten."""
+        """[size * shard] -> the own shard of the sum of weights[r] * flat of rank r; `flat` may be overwritten.
+
+        The sum of bfloat16 is taken and returned in float32.
+        """
 
     def exchange(self, flat: Tensor, weights: Sequence[float], update: UpdateRange) -> None:
         """reduce_scatter, `update` on ranges of the own shard, all_gather back into `flat`, pipelined where possible.

@@ -3,17 +3,27 @@
 from collections.abc import Callable
 
 from asrtool.errors import AsrtoolError
+from asrtool.parallel.asgd import Asgd
 from asrtool.parallel.bmuf import Bmuf, ModelAveraging
 from asrtool.parallel.bsp import Bsp
 from asrtool.parallel.config import ParallelConfig
+from asrtool.parallel.easgd_asynchronous import AsynchronousEasgd
+from asrtool.parallel.easgd_synchronous import SynchronousEasgd
 from asrtool.parallel.protocol import ParallelAlgorithm
 from asrtool.parallel.single import Single
+
+
+def _make_easgd(config: ParallelConfig) -> ParallelAlgorithm:
+    return SynchronousEasgd(config) if config.synchronous else AsynchronousEasgd(config)
+
 
 ALGORITHMS: dict[str, Callable[[ParallelConfig], ParallelAlgorithm]] = {
     "single": Single,
     "model_averaging": ModelAveraging,
     "bmuf": Bmuf,
     "bsp": Bsp,
+    "asgd": Asgd,
+    "easgd": _make_easgd,
 }
 
 

@@ -2,35 +2,54 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 
-class SharedBuffers:
-    """The flat buffer of every rank, mapped into this process.
+class SharedMemory:
+    """The flat buffers that ranks of this host have in common, mapped into this process.
 
-    Attributes:
-        flats: in the order of ranks, [num_elements] each; the own one is an ordinary tensor to train on.
+    A buffer stays mapped as long as this object lives.
     """
 
-    def __init__(self, flats: list[Tensor], rank: int) -> None:
-        self.flats = flats
+    def __init__(self, rank: int, hosts: Sequence[int]) -> None:
         self.rank = rank
+        self._members = [other for other, host in enumerate(hosts) if host == hosts[rank]]
+        self._buffers: list[dict[int, Tensor]] = []
 
-    def is_own(self, flat: Tensor) -> bool:
-        own = self.flats[self.rank]
-        return flat.data_ptr() == own.data_ptr() and flat.numel() == own.numel() and flat.dtype == own.dtype
+    def allocate(self, num_elements: int, dtype: torch.dtype, all_gather: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """A buffer of zeros that the others of the host see, or None (on all ranks) unless all could be mapped; collective."""
+        flats = share(num_elements, dtype, self.rank, self._members, all_gather)
+        if flats is None:
+            return None
+        self._buffers.append(flats)
+        return flats[self.rank]
+
+    def find(self, flat: Tensor) -> Mapping[int, Tensor] | None:
+        """For a contiguous slice of one of the buffers: rank -> the same slice of that rank, for the ranks of this host."""
+        for flats in self._buffers:
+            own = flats[self.rank]
+            offset = (flat.data_ptr() - own.data_ptr()) // own.element_size()
+            inside = offset >= 0 and offset + flat.numel() <= own.numel()
+            if inside and flat.dtype == own.dtype and flat.device == own.device and flat.is_contiguous():
+                return {rank: other[offset : offset + flat.numel()] for rank, other in flats.items()}
+        return None
 
 
-def share(num_elements: int, dtype: torch.dtype, rank: int, all_gather: Callable[[Tensor], Tensor]) -> SharedBuffers | None:
-    """Buffers of zeros for all ranks, or None (on all ranks) unless every rank can map every other's.
+def share(
+    num_elements: int, dtype: torch.dtype, rank: int, members: Sequence[int], all_gather: Callable[[Tensor], Tensor]
+) -> dict[int, Tensor] | None:
+    """Buffers of zeros of the ranks `members`, or None on all ranks of all hosts unless each could map those of its host.
 
     The memory is anonymous (memfd): it leaves no file behind, /dev/shm's size does not limit it, and it is opened through
     /proc/PID/fd. A random token in the buffer tells a rank on this host from one with the same PID on another.
+
+    Args:
+        all_gather: [n] of int64 of every rank, of whatever host -> [size * n].
     """
-    bytes_needed = num_elements * dtype.itemsize
+    bytes_needed = max(num_elements * dtype.itemsize, 8)
     token = secrets.randbits(62)
     descriptor = -1
     try:
@@ -40,16 +59,16 @@ def share(num_elements: int, dtype: torch.dtype, rank: int, all_gather: Callable
     except (OSError, AttributeError):  # no memfd on this system, or no memory
         token = -1
     rows = all_gather(torch.tensor([os.getpid(), descriptor, token], dtype=torch.int64)).view(-1, 3).tolist()
-    flats = [_open(pid, number, expected, num_elements, dtype) for pid, number, expected in rows]
-    complete = all(flat is not None for flat in flats)
+    flats = {other: _open(*rows[other], num_elements, dtype) for other in members}
+    complete = all(flat is not None for flat in flats.values())
     agreed = all_gather(torch.tensor([int(complete)])).min().item() == 1  # also: everyone has opened, descriptors may close
     if descriptor >= 0:
         os.close(descriptor)
     if not agreed:
         return None
-    flats[rank].zero_()  # the token
-    all_gather(torch.zeros(1))
-    return SharedBuffers(flats, rank)
+    flats[rank].view(torch.uint8)[:8].zero_()  # the token
+    all_gather(torch.zeros(1, dtype=torch.int64))
+    return flats
 
 
 def _open(pid: int, descriptor: int, token: int, num_elements: int, dtype: torch.dtype) -> Tensor | None:

@@ -3,21 +3,29 @@
 usage: sync_overhead.py [NUM_WORKERS]     prints NAME ours=... reference=... ratio=... unit=...
 
 The shortest of many times, the two kinds in turns, because other programs can only add to it; and the CPU time of a rank, which
-they hardly change. "messages" is the exchange between hosts, without shared memory.
+they hardly change. "messages" is the exchange between hosts, without shared memory, over the loopback: both kinds are then bound
+by the processors, which copy every byte four times, and the update comes on top. "link" is the same on a wire of 1 Gbit/s between
+two hosts (tests/distributed/two_hosts.py; needs root), where the update is done while messages arrive.
 """
 
-import multiprocessing
+import importlib.util
+import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from datetime import timedelta
+from pathlib import Path
 
 NUM_PARAMETERS = 13_000_000
 REPEATS = 25
+REPEATS_LINK = 4
+TWO_HOSTS = Path(__file__).parent.parent / "distributed" / "two_hosts.py"
 
 
-def work(rank: int, size: int, store: str, shared_memory: bool, results) -> None:
+def work(rank: int, size: int, store: str, shared_memory: bool, repeats: int) -> None:
+    """One rank; rank 0 prints the seconds: [[all_reduce, ours] on the clock, the same of CPU time]."""
     import torch
     import torch.distributed as dist
     from torch import nn
@@ -33,47 +41,65 @@ def work(rank: int, size: int, store: str, shared_memory: bool, results) -> None
     algorithm = make_algorithm(ParallelConfig(sync_frames=1, ma=True, ema_alpha=[0.9]))
     algorithm.attach(model, optimizer, comm)
     raw = torch.zeros(NUM_PARAMETERS)
-    reference_s, ours_s, reference_cpu_s, ours_cpu_s = [], [], [], []
-    for _ in range(REPEATS):  # in turns, so that both see the same load
-        for times, cpu_times, call in (
-            (reference_s, reference_cpu_s, lambda: dist.all_reduce(raw)),
-            (ours_s, ours_cpu_s, lambda: algorithm.after_step(1)),
-        ):
+    calls = [lambda: dist.all_reduce(raw), lambda: algorithm.after_step(1)]
+    seconds, cpu_seconds = [[], []], [[], []]
+    for _ in range(repeats + 1):  # in turns, so that both see the same load
+        for kind, call in enumerate(calls):
             comm.barrier()
             start, cpu_start = time.perf_counter(), time.process_time()
             call()
-            times.append(time.perf_counter() - start)
-            cpu_times.append(time.process_time() - cpu_start)
-    if rank == 0:
-        results.put([(min(reference_s), min(ours_s)), (statistics.median(reference_cpu_s), statistics.median(ours_cpu_s))])
+            seconds[kind].append(time.perf_counter() - start)
+            cpu_seconds[kind].append(time.process_time() - cpu_start)
+    if rank == 0:  # the first ones open connections
+        print(json.dumps([[min(kind[1:]) for kind in seconds], [statistics.median(kind[1:]) for kind in cpu_seconds]]))
     comm.barrier()
     dist.destroy_process_group()
 
 
-def measure(size: int, shared_memory: bool) -> list[tuple[float, float]]:
-    """(seconds of all_reduce, seconds of our sync), on the clock and of CPU time."""
-    context = multiprocessing.get_context("spawn")
-    results = context.SimpleQueue()
+def measure(size: int, shared_memory: bool, network=None) -> list[list[float]]:
+    """What `work` prints; with a network each rank is on a host of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        workers = [
-            context.Process(target=work, args=(rank, size, f"{folder}/store", shared_memory, results)) for rank in range(size)
-        ]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join(300)
-            worker.kill()
-    if any(worker.exitcode != 0 for worker in workers):
+        repeats = REPEATS if network is None else REPEATS_LINK
+        options = [str(size), f"{folder}/store", str(int(shared_memory)), str(repeats)]
+        commands = [[sys.executable, __file__, "rank", str(rank), *options] for rank in range(size)]
+        pipe = {"stdout": subprocess.PIPE, "text": True}
+        if network is None:
+            workers = [subprocess.Popen(command, **pipe) for command in commands]
+        else:
+            workers = [network.start(rank, command, **pipe) for rank, command in enumerate(commands)]
+        try:
+            outputs = [worker.communicate(timeout=300)[0] for worker in workers]
+        finally:
+            for worker in workers:
+                worker.kill()
+    if any(worker.returncode != 0 for worker in workers):
         raise SystemExit("sync_overhead: a worker failed")
-    return results.get()
+    return json.loads(outputs[0])
+
+
+def report(name: str, measured: list[list[float]]) -> None:
+    for suffix, (reference_s, ours_s) in zip(("", "_cpu"), measured):
+        figures = f"ours={ours_s * 1e3:.1f} reference={reference_s * 1e3:.1f} ratio={reference_s / ours_s:.2f} unit=ms"
+        print(f"{name}{suffix} {figures}", flush=True)
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["rank"]:
+        rank, size, store, shared_memory, repeats = sys.argv[2:]
+        work(int(rank), int(size), store, shared_memory == "1", int(repeats))
+        return
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 2
-    for name, shared_memory in (("sync_overhead", True), ("sync_overhead_messages", False)):
-        for suffix, (reference_s, ours_s) in zip(("", "_cpu"), measure(size, shared_memory)):
-            figures = f"ours={ours_s * 1e3:.1f} reference={reference_s * 1e3:.1f} ratio={reference_s / ours_s:.2f} unit=ms"
-            print(f"{name}{suffix} {figures}", flush=True)
+    report("sync_overhead", measure(size, shared_memory=True))
+    report("sync_overhead_messages", measure(size, shared_memory=False))
+    spec = importlib.util.spec_from_file_location("two_hosts", TWO_HOSTS)
+    two_hosts = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(two_hosts)
+    reason = two_hosts.missing()
+    if reason is not None:
+        print(f"sync_overhead_link: not measured: {reason}", file=sys.stderr)
+        return
+    with two_hosts.hosts(size, mbit_per_s=1000, delay_ms=0.1) as network:
+        report("sync_overhead_link", measure(size, shared_memory=False, network=network))
 
 
 if __name__ == "__main__":

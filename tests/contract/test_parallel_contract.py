@@ -1,14 +1,29 @@
 """What every registered parallel algorithm promises the trainer."""
 
+import importlib.util
+import math
+from pathlib import Path
+
 import pytest
 import torch
-from torch import nn
 
-from asrtool.parallel import ALGORITHMS, ParallelAlgorithm, ParallelConfig, SingleComm, loaded, make_algorithm, merge_states
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel import ParallelAlgorithm, SingleComm, loaded, merge_states
 
-BATCH = 4
-SYNC_FRAMES = 8
+_spec = importlib.util.spec_from_file_location("parallel_variants", Path(__file__).with_name("parallel_variants.py"))
+variants = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(variants)
+BATCH = variants.BATCH
+CASES = variants.CASES
+VARIANTS = variants.VARIANTS
+assert_same_ends = variants.assert_same_ends
+equal = variants.equal
+in_step = variants.in_step
+make = variants.make
+make_model = variants.make_model
+run = variants.run
+step = variants.step
+take_gradient = variants.take_gradient
+workers_differ = variants.workers_differ
 
 
 @pytest.fixture(autouse=True)
@@ -20,65 +35,29 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def make_model() -> nn.Module:
-    torch.manual_seed(5)
-    return nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 2))
-
-
-def sizes(name: str) -> list[int]:
-    return [1] if name == "single" else [1, 2, 3]
-
-
-CASES = [(name, size) for name in ALGORITHMS for size in sizes(name)]
-
-
-def make(name: str, comm, model: nn.Module | None = None, **settings):
-    model = make_model() if model is None else model
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    algorithm = make_algorithm(ParallelConfig(algorithm=name, sync_frames=SYNC_FRAMES, **settings))
-    algorithm.attach(model, optimizer, comm)
-    return algorithm, model, optimizer
-
-
-def step(algorithm, model, optimizer, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    optimizer.zero_grad()
-    nn.functional.cross_entropy(model(torch.randn(BATCH, 3, generator=generator)), torch.arange(BATCH) % 2).backward()
-    algorithm.before_step()
-    optimizer.step()
-    algorithm.after_step(BATCH)
-
-
-def run(size: int, work):
-    return run_workers(size, work) if size > 1 else [work(SingleComm())]
-
-
-def equal(left: dict, right: dict) -> bool:
-    """Models equal to the bit; counts of mini-batches are each worker's own."""
-    return list(left) == list(right) and all(torch.equal(left[key], right[key]) for key in left if "num_batches" not in key)
-
-
 @pytest.mark.parametrize("name,size", CASES)
 def test_protocol_and_models(name, size):
     def work(comm):
         algorithm, model, optimizer = make(name, comm, ema_alpha=[0.5, 0.9])
         assert isinstance(algorithm, ParallelAlgorithm)
         start = algorithm.models()
-        assert list(start) == [name, "ma", "ema0.5", "ema0.9"]
+        own = VARIANTS[name]["algorithm"]
+        assert list(start) == [own, "ma", "ema0.5", "ema0.9"]
         assert all(equal(values, model.state_dict()) for values in start.values())
-        for seed in range(5):
+        for seed in range(9):
             step(algorithm, model, optimizer, 10 * seed + comm.rank)
         algorithm.finish()
         models = algorithm.models()
-        assert equal(algorithm.global_parameters(), models[name])
-        assert all(not equal(models[left], models[right]) for left, right in [(name, "ma"), ("ma", "ema0.5")])
+        assert equal(algorithm.global_parameters(), models[own])
+        assert all(not equal(models[left], models[right]) for left, right in [(own, "ma"), ("ma", "ema0.5")])
         before = {key: value.clone() for key, value in model.state_dict().items()}
         with loaded(model, models["ma"]):
             assert equal(model.state_dict(), models["ma"])
         assert equal(model.state_dict(), before)
-        kept = {key: value.clone() for key, value in models[name].items()}
+        kept = {key: value.clone() for key, value in models[own].items()}
         step(algorithm, model, optimizer, 99)
-        assert equal(models[name], kept), "models() must give copies"
+        algorithm.finish()
+        assert equal(models[own], kept), "models() must give copies"
         return models
 
     results = run(size, work)
@@ -121,32 +100,74 @@ def test_uneven_ends_of_data(name, size):
     assert all(equal(result[1][key], results[0][1][key]) for result in results for key in result[1])
 
 
+def saved_by(algorithm, model, optimizer) -> dict:
+    """What a trainer saves, through a file's bytes."""
+    saved = {"algorithm": algorithm.state_dict(), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    return {key: torch_copy(value) for key, value in saved.items()}
+
+
+def restore(saved: dict, algorithm, model, optimizer) -> None:
+    algorithm.load_state_dict(saved["algorithm"])
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+
+
 @pytest.mark.parametrize("name,size", CASES)
-@pytest.mark.parametrize("num_steps", [4, 5])
-def test_resume_equals_uninterrupted(name, size, num_steps):
-    """At a sync and in the middle of a block; model and optimiser as a trainer saves them."""
+def test_resume_at_a_sync_equals_uninterrupted(name, size):
+    """Saved in a hook, as the trainer does it; the minibatch of a sync in `before_step` is taken again."""
 
-    def work(comm):
+    def train(comm, saved: dict | None):
         algorithm, model, optimizer = make(name, comm, ema_alpha=[0.9])
-        for seed in range(num_steps):
-            step(algorithm, model, optimizer, 10 * seed + comm.rank)
-        saved = {"algorithm": algorithm.state_dict(), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        saved = {key: torch_copy(value) for key, value in saved.items()}
-        again, model2, optimizer2 = make(name, comm, ema_alpha=[0.9])
-        model2.load_state_dict(saved["model"])
-        optimizer2.load_state_dict(saved["optimizer"])
-        again.load_state_dict(saved["algorithm"])
-        for trio in ((algorithm, model, optimizer), (again, model2, optimizer2)):
-            for seed in range(20, 27):
-                step(*trio, 10 * seed + comm.rank)
-            trio[0].finish()
-        assert equal(model.state_dict(), model2.state_dict())
-        ours, theirs = algorithm.models(), again.models()
-        assert all(equal(ours[key], theirs[key]) for key in ours)
-        assert algorithm.total_frames == again.total_frames
-        return True
+        kept = []
+        done = 0
+        if saved:
+            restore(saved, algorithm, model, optimizer)
+            done = saved["done"]
 
-    assert all(run(size, work))
+        def save(report):
+            if report.index == 2:
+                kept.append({**saved_by(algorithm, model, optimizer), "done": done})
+
+        algorithm.on_sync.append(save)
+        while done < 11 - comm.rank:
+            take_gradient(model, optimizer, 10 * done + comm.rank)
+            algorithm.before_step()
+            optimizer.step()
+            done += 1
+            algorithm.after_step(BATCH)
+        algorithm.finish()
+        return kept, (model.state_dict(), algorithm.models(), algorithm.total_frames)
+
+    first = run(size, lambda comm: train(comm, None))
+    assert all(len(kept) == 1 for kept, _ in first)
+    again = run(size, lambda comm: train(comm, first[comm.rank][0][0]))
+    assert_same_ends([end for _, end in first], [end for _, end in again])
+
+
+@pytest.mark.parametrize("name,size", [case for case in CASES if in_step(case[0])])
+def test_resume_in_a_block_equals_uninterrupted(name, size):
+    def go_on(algorithm, model, optimizer):
+        for seed in range(20, 27):
+            step(algorithm, model, optimizer, 10 * seed + algorithm.comm.rank)
+        algorithm.finish()
+        return model.state_dict(), algorithm.models(), algorithm.total_frames
+
+    def uninterrupted(comm):
+        trio = make(name, comm, ema_alpha=[0.9])
+        for seed in range(5):
+            step(*trio, 10 * seed + comm.rank)
+        comm.barrier()  # nobody pushes to another's part of the model any more
+        saved = saved_by(*trio)
+        comm.barrier()
+        return saved, go_on(*trio)
+
+    def resumed(comm):
+        trio = make(name, comm, ema_alpha=[0.9])
+        restore(first[comm.rank][0], *trio)
+        return go_on(*trio)
+
+    first = run(size, uninterrupted)
+    assert_same_ends([end for _, end in first], run(size, resumed))
 
 
 def torch_copy(value):
@@ -159,7 +180,7 @@ def torch_copy(value):
     return torch.load(buffer, weights_only=True)
 
 
-@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "single"])
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "single"])
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_another_number_of_workers_takes_the_state(name, size):
     def first(comm):
@@ -177,7 +198,10 @@ def test_another_number_of_workers_takes_the_state(name, size):
         algorithm.load_state_dict(merged)
         models = algorithm.models()
         assert all(equal(models[key], results[0][1][key]) for key in models)
-        assert equal(model.state_dict(), results[0][2])
+        start = results[0][2]
+        if workers_differ(name):  # they begin at what the next model is evaluated from, as every worker did once
+            start = centre_of(merged, models[algorithm.name])
+        assert equal(model.state_dict(), start)
         assert algorithm.total_frames == 3 * 4 * BATCH
         for seed in range(3):
             step(algorithm, model, optimizer, seed)
@@ -187,7 +211,15 @@ def test_another_number_of_workers_takes_the_state(name, size):
     assert run(size, second) == [48 + 12 * size] * size
 
 
-@pytest.mark.parametrize("name", list(ALGORITHMS))
+def centre_of(merged: dict, like: dict) -> dict:
+    """The global model of a merged state, read by its layout; other values are those of `like`."""
+    shapes = {name: (begin, shape) for name, begin, shape in merged["layout"]}
+    flat = merged["shards"]["global"]
+    parameters = {name: flat[begin : begin + math.prod(shape)].view(shape) for name, (begin, shape) in shapes.items()}
+    return {**like, **parameters}
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "asgd_gradients"])
 def test_one_worker_is_plain_sgd(name):
     """Block momentum 1 - 1/N is 0 for one worker: bit for bit the loop without any algorithm."""
     algorithm, model, optimizer = make(name, SingleComm())

@@ -1,6 +1,6 @@
-"""A small training that tests of the parallel algorithms share; as a script, one rank of it on gloo.
+"""A small training that tests of the parallel algorithms share; as a script, its ranks on gloo.
 
-usage: parallel_toy.py RANK SIZE STORE OUT SCENARIO...   (SCENARIO: name from SCENARIOS, or a failure from FAILURES)
+usage: parallel_toy.py SIZE STORE OUT SCENARIO...   (SCENARIO: name from SCENARIOS, or a failure from FAILURES)
 """
 
 import os
@@ -14,8 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from asrtool.parallel import ParallelConfig, make_algorithm, summation
-from asrtool.parallel import comm as comm_module
+from asrtool.parallel import ParallelConfig, hierarchical, make_algorithm, summation
 from asrtool.parallel.comm import TorchComm
 
 BATCH = 8
@@ -27,6 +26,10 @@ SCENARIOS = {
     "bmuf": ({"sync_frames": 16, "ema_alpha": [0.5, 0.9]}, [7, 3, 12, 1], None),
     "nesterov": ({"sync_frames": 16, "nesterov": True, "block_lr": 0.9, "weighting": "frames"}, [3, 9, 2, 5], None),
     "warmup": ({"sync_frames": 16, "warmup_frames": 40, "block_momentum": 0.5}, [12, 6], None),
+    "overlap": ({"sync_frames": 16, "overlap": True, "nesterov": True}, [7, 3, 12, 1], None),
+    "bfloat16": ({"sync_frames": 16, "exchange_dtype": "bfloat16"}, [7, 3, 12, 1], None),
+    "bsp_overlap": ({"algorithm": "bsp", "sync_frames": 16, "overlap": True, "bucket_mb": 1e-4}, [6, 3, 4], None),
+    "easgd": ({"algorithm": "easgd", "synchronous": True, "sync_frames": 16, "elastic_steps": 2}, [6, 3, 4], None),
     "nan_worker": ({"sync_frames": 16, "nonfinite": "skip_worker"}, [8], (1, 3)),
     "nan_block": ({"sync_frames": 16, "nonfinite": "skip_block", "nesterov": True}, [8], (1, 3)),
 }
@@ -72,21 +75,26 @@ def outcome(comm, scenario: str) -> dict:
         "models": algorithm.models(),
         "local": {name: value.clone() for name, value in model.state_dict().items()},
         "reports": [vars(report) for report in reports],
-        "shared_memory": getattr(comm, "_shared", None) is not None,
+        "shared_memory": getattr(getattr(comm, "_memory", None), "_buffers", []) != [],
     }
 
 
-def die(comm, out: Path) -> None:
+def die(comm, out: Path, overlapped: bool) -> None:
     """The last rank is killed in the middle of training; the others note how long they took to notice and what they said."""
     model = nn.Linear(30, 30)
     algorithm = make_algorithm(ParallelConfig(sync_frames=1))
     algorithm.attach(model, torch.optim.SGD(model.parameters(), 0.1), comm)
+    flat = comm.allocate(comm.size * 100, torch.float32, torch.device("cpu"))
+    weights = [1.0] * comm.size
     for step in range(10_000):
         if comm.rank == comm.size - 1 and step == 5:
             os.kill(os.getpid(), signal.SIGKILL)
         before = time.monotonic()
         try:
-            algorithm.after_step(1)
+            if overlapped:
+                comm.start_exchange(flat, weights, lambda begin, end, total: None).wait()
+            else:
+                algorithm.after_step(1)
         except Exception as error:
             torch.save((type(error).__name__, str(error), time.monotonic() - before), out / f"died{comm.rank}.pt")
             os._exit(0)  # the process group is broken: nothing to close
@@ -94,13 +102,13 @@ def die(comm, out: Path) -> None:
 
 def main(rank: int, size: int, store: str, out: Path, names: list[str]) -> None:
     torch.set_num_threads(1)
-    summation.UPDATE_ELEMENTS = comm_module.UPDATE_ELEMENTS = 24  # many ranges and messages, with ragged ends
-    comm_module.MESSAGE_ELEMENTS = 20
+    summation.UPDATE_ELEMENTS = hierarchical.UPDATE_ELEMENTS = 24  # many ranges and messages, with ragged ends
+    hierarchical.MESSAGE_ELEMENTS = 20
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=60))
     results = {}
     for name in names:
         if name.startswith("die"):
-            die(TorchComm(shared_memory=name == "die_in_memory"), out)
+            die(TorchComm(shared_memory=name != "die_in_messages"), out, overlapped=name == "die_overlapped")
         for kind, options in {"memory": {}, "messages": {"shared_memory": False}, "native": {"native": True}}.items():
             results[name, kind] = outcome(TorchComm(**options), name)
     torch.save(results, out / f"rank{rank}.pt")
@@ -108,4 +116,7 @@ def main(rank: int, size: int, store: str, out: Path, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), sys.argv[5:])
+    from forked import fork_ranks
+
+    num_ranks, arguments = int(sys.argv[1]), (sys.argv[2], Path(sys.argv[3]), sys.argv[4:])
+    fork_ranks(range(num_ranks), lambda rank: main(rank, num_ranks, *arguments))

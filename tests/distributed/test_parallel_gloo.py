@@ -1,9 +1,6 @@
 """Real processes on gloo against virtual workers in one process; dead peers."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,30 +8,30 @@ import torch
 
 from asrtool.parallel.in_process import run_workers
 
-SCRIPT = Path(__file__).with_name("parallel_toy.py")
-_spec = importlib.util.spec_from_file_location("parallel_toy", SCRIPT)
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
+HERE = Path(__file__).parent
+SCRIPT = HERE / "parallel_toy.py"
+
+
+def _load(name: str):
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+toy, run_forked = _load("parallel_toy"), _load("forked").run_forked
 
 
 def launch(size: int, out: Path, names: list[str], time_limit_s: float = 120) -> list[int]:
     """Runs the ranks as processes under a hard time limit; exit codes."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(rank), str(size), str(out / "store"), str(out), *names], env=environment
-        )
-        for rank in range(size)
-    ]
-    try:
-        return [worker.wait(time_limit_s) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
+    return run_forked([str(SCRIPT), str(size), str(out / "store"), str(out), *names], time_limit_s)
 
 
-@pytest.fixture(scope="module", params=[(2, list(toy.SCENARIOS)), (4, ["bmuf", "nesterov", "bsp"])], ids=["2", "4"])
+@pytest.fixture(
+    scope="module",
+    params=[(2, list(toy.SCENARIOS)), (4, ["bmuf", "bsp_overlap"])],
+    ids=["2", "4"],
+)
 def gloo_and_virtual(request, tmp_path_factory):
     """Outcomes of the scenarios: [rank][scenario, kind of exchange] on gloo, [scenario][rank] in one process."""
     size, names = request.param
@@ -85,7 +82,7 @@ def test_ranks_agree_at_the_end(gloo_and_virtual, kind):
                     assert torch.equal(model[key], first[name][key]), (scenario, name, key)
 
 
-@pytest.mark.parametrize("how", ["die_in_memory", "die_in_messages"])
+@pytest.mark.parametrize("how", ["die_in_memory", "die_in_messages", "die_overlapped"])
 def test_killed_peer_is_noticed_in_seconds(tmp_path, how):
     assert launch(2, tmp_path, [how], time_limit_s=40) == [0, -9]
     kind, message, seconds = torch.load(tmp_path / "died0.pt", weights_only=True)

@@ -158,6 +158,28 @@ def test_local_momentum_reset(reset):
     assert all((value == 0) == reset for value in run_workers(2, work))
 
 
+def test_adam_keeps_its_second_moment_and_its_count():
+    """Without block_adam: the first moment starts again, as SGD's momentum does, and a step after the sync is not blown up."""
+
+    def work(comm):
+        model = nn.Linear(3, 2)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        algorithm = make_algorithm(ParallelConfig(sync_frames=10, block_momentum=0.0))
+        algorithm.attach(model, optimizer, comm)
+        for _ in range(50):
+            model.weight.grad = torch.full_like(model.weight, 1.0 + comm.rank)
+            optimizer.step()
+        second = optimizer.state[model.weight]["exp_avg_sq"].clone()
+        algorithm.after_step(10)
+        entry, start = optimizer.state[model.weight], model.weight.detach().clone()
+        assert not entry["exp_avg"].any() and torch.equal(entry["exp_avg_sq"], second) and float(entry["step"]) == 50
+        optimizer.step()
+        return (model.weight.detach() - start).abs() / 0.01
+
+    for steps in run_workers(2, work):  # 1 - beta_1 of a full step
+        torch.testing.assert_close(steps, torch.full((2, 3), 0.1), rtol=0.01, atol=0)
+
+
 def test_average_start_frames():
     algorithm, model, _ = attached(SingleComm(), algorithm="single", average_start_frames=20)
     for _ in range(3):
@@ -338,5 +360,5 @@ def test_unfit_states_are_refused():
     with pytest.raises(AsrtoolError, match="not complete"):
         merge_states([{**state, "world_size": 2}])
     with pytest.raises(AsrtoolError, match="different syncs"):
-        other = {**state, "rank": 1, "world_size": 2, "counters": {**state["counters"], "num_syncs": 7}}
+        other = {**state, "rank": 1, "pieces": [1], "world_size": 2, "counters": {**state["counters"], "num_syncs": 7}}
         merge_states([{**state, "world_size": 2}, other])
