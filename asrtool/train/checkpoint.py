@@ -1,11 +1,15 @@
-"""Checkpoints of all workers: EXP/checkpoints/<serial>/rank<r>.pt, and `latest`, which names the last complete one."""
+"""Checkpoints of all workers: EXP/checkpoints/<serial>/rank<r>.pt, and `latest`, which names the last complete one.
+
+Beside a checkpoint's files `workers` says how many workers there were, and the ranks of those that have a file: all, or those
+that were left when others were lost.
+"""
 
 import json
 import pickle
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -13,6 +17,15 @@ from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import atomic_path, write_text
 from asrtool.parallel.protocol import Comm
 from asrtool.train.disk import sync_folder, writing
+
+FORMAT = 3
+
+
+class Workers(NamedTuple):
+    """Who made a checkpoint: the number of workers that the training was started with, and those that were left."""
+
+    world_size: int
+    ranks: list[int]
 
 
 class CheckpointStore:
@@ -32,60 +45,95 @@ class CheckpointStore:
         self.comm = comm
         self.keep = keep
         self.device = device
-        latest = self._latest()
-        self.serial = latest["serial"] if latest else 0
-        if latest is not None and latest["world_size"] != comm.size:
-            raise AsrtoolError(
-                f"{directory}: checkpoint of {latest['world_size']} workers, started with {comm.size}; "
-                f"go on with --num-workers {latest['world_size']} or use a new experiment directory"
-            )
+        if comm.rank == 0:  # the others are told, so that all mean the same one
+            self.serial = self._latest()
+            self._remove(lambda number: number > self.serial)  # a run of other workers was killed while it wrote
+        serial = torch.tensor([self.serial if comm.rank == 0 else 0], dtype=torch.int64, device=device)
+        comm.broadcast_(serial)
+        self.serial = int(serial)
 
-    def save(self, state: dict[str, Any], needed: Collection[int] = ()) -> None:
-        """Writes a checkpoint of `state` (tensors and plain containers) as number `serial` + 1; those in `needed` stay too.
+    def save(self, make_state: Callable[[], dict[str, Any]], needed: Collection[int] = ()) -> None:
+        """Writes a checkpoint of `make_state()` (tensors and plain containers) as number `serial` + 1; those in `needed` stay
+        too. It is made again when a worker is lost meanwhile: others have taken over its part of the state.
 
         Raises:
             AsrtoolError: on all ranks, when one of them cannot write; the previous checkpoint is still the latest.
         """
         serial = self.serial + 1
         folder = self.directory / f"{serial:08d}"
-        self._together(lambda: self._write(folder / f"rank{self.comm.rank}.pt", state), folder)
-        self._together(lambda: self._point_to(serial), folder)
+        ranks: list[int] = []
+        while ranks != list(self.comm.alive):
+            ranks = list(self.comm.alive)
+            self._together(lambda: self._write(folder / f"rank{self.comm.rank}.pt", make_state()), folder)
+        self._together(lambda: self._point_to(serial, Workers(self.comm.size, ranks)), folder)
         self.serial = serial
         if self.comm.rank == 0:
             wanted = {*range(serial - self.keep + 1, serial + 1), *needed}
-            for old in self.directory.iterdir():
-                if old.is_dir() and int(old.name) not in wanted:
-                    shutil.rmtree(old, ignore_errors=True)
+            self._remove(lambda number: number not in wanted)
+
+    def workers(self, serial: int | None = None) -> Workers:
+        """Who made the last complete checkpoint, or number `serial`."""
+        path = self._folder(serial) / "workers"
+        try:
+            return Workers(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise self._damaged(path, error) from None
 
     def load(self, serial: int | None = None) -> dict[str, Any] | None:
-        """This rank's state of the last complete checkpoint (or number `serial`), or None when there is none.
+        """This rank's own state of the last complete checkpoint (or number `serial`), or None when there is none.
 
         Raises:
             AsrtoolError: the checkpoint is damaged.
         """
-        serial = self.serial if serial is None else serial
-        if not serial:
-            return None
-        path = self.directory / f"{serial:08d}" / f"rank{self.comm.rank}.pt"
+        return self._read(serial, self.comm.rank) if self.serial else None
+
+    def load_all(self, serial: int | None = None) -> list[dict[str, Any]]:
+        """The states of all ranks that have one, in order. They stay on disk, mapped into memory, until they are used.
+
+        Raises:
+            AsrtoolError: the checkpoint is damaged.
+        """
+        return [self._read(serial, rank, mmap=True) for rank in self.workers(serial).ranks]
+
+    def _folder(self, serial: int | None) -> Path:
+        return self.directory / f"{self.serial if serial is None else serial:08d}"
+
+    def _read(self, serial: int | None, rank: int, mmap: bool = False) -> dict[str, Any]:
+        path = self._folder(serial) / f"rank{rank}.pt"
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            raise self._damaged(path, error) from None
+        if state.pop("format", None) != FORMAT:
             raise AsrtoolError(
-                f"{path}: damaged checkpoint ({str(error).splitlines()[0][:80]}); put the serial of an older one into "
-                f"{self.directory}/latest, or remove {self.directory} to start anew"
-            ) from None
+                f"{self.directory}: of another version of asrtool; go on with that one, or remove it to start anew"
+            )
+        return state
+
+    def _damaged(self, path: Path, error: Exception) -> AsrtoolError:
+        return AsrtoolError(
+            f"{path}: damaged checkpoint ({str(error).splitlines()[0][:80]}); put the serial of an older one into "
+            f"{self.directory}/latest, or remove {self.directory} to start anew"
+        )
+
+    def _remove(self, which: Callable[[int], bool]) -> None:
+        for old in self.directory.glob("*"):
+            if old.name.isdigit() and which(int(old.name)):
+                shutil.rmtree(old, ignore_errors=True)
 
     def _write(self, path: Path, state: dict[str, Any]) -> None:
         with writing(path):
             with atomic_path(path) as temporary, open(temporary, "wb") as file:
-                torch.save(state, file)
+                torch.save({"format": FORMAT, **state}, file)
             for folder in (path.parent, self.directory):  # the name is on the disk too before `latest` tells of it
                 sync_folder(folder)
 
-    def _point_to(self, serial: int) -> None:
+    def _point_to(self, serial: int, workers: Workers) -> None:
         if self.comm.rank == 0:
             with writing(self.directory / "latest"):
-                write_text(self.directory / "latest", json.dumps({"serial": serial, "world_size": self.comm.size}) + "\n")
+                write_text(self._folder(serial) / "workers", json.dumps(workers._asdict()) + "\n")
+                sync_folder(self._folder(serial))
+                write_text(self.directory / "latest", json.dumps({"serial": serial, **workers._asdict()}) + "\n")
 
     def _together(self, work: Callable[[], None], folder: Path) -> None:
         """Runs `work` on every rank; when it fails on one, `folder` is removed and all raise."""
@@ -104,10 +152,10 @@ class CheckpointStore:
             shutil.rmtree(folder, ignore_errors=True)  # also makes space
         raise failure or AsrtoolError(f"{folder}: worker {ranks[0]} could not write its part; see its own message")
 
-    def _latest(self) -> dict[str, int] | None:
+    def _latest(self) -> int:
         try:
-            return json.loads((self.directory / "latest").read_text())
+            return json.loads((self.directory / "latest").read_text())["serial"]
         except FileNotFoundError:
-            return None
-        except ValueError:
+            return 0
+        except (ValueError, KeyError, TypeError):
             raise AsrtoolError(f"{self.directory}/latest: not readable; remove {self.directory} to start anew") from None

@@ -74,6 +74,7 @@ class EpochEnd:
     def _validate(self, models: Models) -> dict[str, Sums]:
         """Model name -> loss and errors on the validation data."""
         parts, epoch, results = self.parts, self.position.epoch, {}
+        parts.share_data()
         for name, weights in models.items():
             start = time.monotonic()
             parts.evaluation_model.load_state_dict(weights)
@@ -92,16 +93,25 @@ class EpochEnd:
                 kept[name] = (sums.fer, self.position.epoch)
 
     def _count_frames(self) -> None:
-        """Compares the frames that each worker has seen with those in its data."""
-        parts, position = self.parts, self.position
-        if position.frames_in_epoch != parts.train_loader.num_frames:
-            expected = parts.train_loader.num_frames
-            raise RuntimeError(f"epoch {position.epoch + 1}: {position.frames_in_epoch} frames seen of {expected}")
-        seen = torch.zeros(parts.comm.size, dtype=torch.float64, device=parts.device)
-        seen[parts.comm.rank] = position.frames_in_epoch
-        parts.comm.all_reduce_(seen)
-        counts = [int(count) for count in seen.tolist()]
-        parts.metrics.write({"kind": "frames", "epoch": position.epoch + 1, "seen": counts, "total": parts.train_frames})
-        by_worker = " + ".join(map(str, counts))
-        text = f"{sum(counts)} of {parts.train_frames} frames seen ({by_worker})"
-        parts.progress.message(f"epoch {position.epoch + 1}: {text}")
+        """Compares the frames that each worker has seen with those in its data; minibatches, where it came in later."""
+        parts, position, loader = self.parts, self.position, self.parts.train_loader
+        seen, expected, what = position.frames_in_epoch, loader.num_frames, "frames"
+        if position.frames_before:
+            seen, expected, what = position.batches_done, loader.num_batches(position.epoch), "minibatches"
+        if seen != expected:
+            raise RuntimeError(f"epoch {position.epoch + 1}: {seen} {what} seen of {expected}")
+        frames = torch.zeros(parts.comm.size, dtype=torch.float64, device=parts.device)
+        frames[parts.comm.rank] = position.frames_in_epoch
+        parts.comm.all_reduce_(frames)
+        counts = [int(count) for count in frames.tolist()]
+        lost = [rank for rank in range(parts.comm.size) if rank not in parts.comm.alive]
+        record = {"kind": "frames", "epoch": position.epoch + 1, "seen": counts, "total": parts.train_frames}
+        by_worker, all_seen = " + ".join(map(str, counts)), sum(counts) + position.frames_before
+        if position.frames_before:
+            record["before"] = position.frames_before
+            by_worker = f"{position.frames_before} by the workers before, then {by_worker}"
+        if lost:
+            record["lost"] = lost
+            by_worker += f"; lost: {', '.join(map(str, lost))}"
+        parts.metrics.write(record)
+        parts.progress.message(f"epoch {position.epoch + 1}: {all_seen} of {parts.train_frames} frames seen ({by_worker})")

@@ -3,22 +3,27 @@
 A line is one of
 
     {"kind": "train", "epoch": 0.25, "model": "bmuf", "loss": ..., "fer": ..., "frames": ..., "targets": ...,
-     "frames_per_s": ..., "learning_rate": ..., "workers": 2, "load_s": ..., "step_s": ..., "sync_s": ...}
+     "frames_per_s": ..., "learning_rate": ..., "workers": 2, "load_s": ..., "step_s": ..., "sync_s": ..., "bytes_sent": ...,
+     notes of the algorithm: "staleness_mean": ..., ...}
     {"kind": "valid", "epoch": 1.0, "model": "bmuf" | "ma" | "ema", "loss": ..., "fer": ..., "frames": ..., "targets": ...,
      "frames_per_s": ...}
-    {"kind": "frames", "epoch": 1, "seen": [frames of each worker], "total": frames in the data}
-    {"kind": "event", "epoch": 1.0, "what": "rejected" | "halved" | "stopped" | "rollback" | "skipped", "text": ...}
+    {"kind": "frames", "epoch": 1, "seen": [frames of each worker], "total": frames in the data,
+     "before": frames that other workers had seen, where their number changed within the epoch, "lost": [workers]}
+    {"kind": "event", "epoch": 1.0, "what": "rejected" | "halved" | "stopped" | "rollback" | "skipped" | "workers", "text": ...}
 
 `epoch` is the time of training, `loss` nats a target, `fer` a fraction of the targets. "train" is the mean over all workers
 since the record before, with the workers' own models as they were; minibatches that were skipped count as `frames` only.
 `frames` counts 10 ms frames and `frames_per_s` those of all workers together, the time for saving left out; the seconds
 `load_s` (waiting for data), `step_s` (forward, backward, update) and `sync_s` (exchange between workers, and waiting for them)
-are summed over the workers. "valid" is a model on the validation data; epoch 0 is the untrained one (newbob). The global model
+are summed over the workers, and so is `bytes_sent`, what the algorithm sent to other workers; `workers` counts those that are
+left. An algorithm's notes are joined since the record before: "..._max" by maximum, "..._mean" by the mean over the syncs, others
+are sums. "valid" is a model on the validation data; epoch 0 is the untrained one (newbob). The global model
 goes by the algorithm's name.
 """
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +43,7 @@ class Sums:
     load_s: float = 0.0
     step_s: float = 0.0
     sync_s: float = 0.0
+    bytes_sent: float = 0.0
 
     def add(self, frames: float, targets: float, loss: float, errors: float) -> None:
         self.frames += frames
@@ -61,6 +67,24 @@ class Sums:
     def fer(self) -> float:
         """Frame error rate in per cent."""
         return 100.0 * self.errors / max(self.targets, 1.0)
+
+
+Notes = dict[str, tuple[float, int]]
+"""Name -> the figures joined so far, and how many they were."""
+
+
+def join_notes(notes: Notes, more: Mapping[str, float]) -> Notes:
+    """Takes the figures of one more synchronisation in."""
+    joined = dict(notes)
+    for name, value in more.items():
+        before, count = notes.get(name, (value if name.endswith("_max") else 0.0, 0))
+        joined[name] = (max(before, value) if name.endswith("_max") else before + value, count + 1)
+    return joined
+
+
+def note_values(notes: Notes) -> dict[str, float]:
+    """What is recorded of the figures."""
+    return {name: round(value / count if name.endswith("_mean") else value, 4) for name, (value, count) in notes.items()}
 
 
 class MetricsLog:

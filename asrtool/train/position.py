@@ -14,10 +14,13 @@ class Position:
     """Attributes:
     epoch: epochs done.
     batches_done: of this worker in the current epoch.
-    frames_in_epoch: 10 ms frames of those.
+    batches_in_epoch: of this worker, those to come included.
+    frames_in_epoch: 10 ms frames of those done.
+    frames_before: in an epoch that was begun by other workers (another number of them), the frames that they have seen.
     streams: the recurrent state of this worker's streams.
     block: sums of this worker since the last synchronisation.
     record: sums of all workers since the last "train" record.
+    notes: figures of the algorithm since then (SyncReport.notes), joined, and how many there were of each.
     recorded_fraction: of the epoch, at that record.
     parts_saved: intermediate models saved in this epoch.
     frames_before_epoch, total_frames: of all workers in the global model, at the start of the epoch and now.
@@ -29,10 +32,13 @@ class Position:
 
     epoch: int = 0
     batches_done: int = 0
+    batches_in_epoch: int = 0
     frames_in_epoch: int = 0
+    frames_before: int = 0
     streams: State = ()
     block: Sums = field(default_factory=Sums)
     record: Sums = field(default_factory=Sums)
+    notes: dict[str, tuple[float, int]] = field(default_factory=dict)
     recorded_fraction: float = 0.0
     parts_saved: int = 0
     frames_before_epoch: int = 0
@@ -45,18 +51,18 @@ class Position:
 
     def begin_epoch(self) -> None:
         """The last epoch is over and booked."""
-        self.batches_done = self.frames_in_epoch = self.parts_saved = self.skipped_in_epoch = 0
+        self.batches_done = self.frames_in_epoch = self.frames_before = self.parts_saved = self.skipped_in_epoch = 0
         self.streams = ()
         self.frames_before_epoch, self.recorded_fraction = self.total_frames, 0.0
 
     def state_dict(self) -> dict[str, Any]:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         sums = {name: values[name].values() for name in ("block", "record")}
-        return {**values, **sums, "streams": list(self.streams), "kept": {name: list(pair) for name, pair in self.kept.items()}}
+        return {**values, **sums, "streams": list(self.streams), "kept": dict(self.kept), "notes": dict(self.notes)}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         for item in fields(self):
             setattr(self, item.name, state[item.name])
         self.block, self.record = Sums(*state["block"]), Sums(*state["record"])
         self.streams = tuple(tensor.to(device) for tensor in state["streams"])
-        self.kept = {name: (fer, epoch) for name, (fer, epoch) in state["kept"].items()}
+        self.kept, self.notes = dict(state["kept"]), dict(state["notes"])

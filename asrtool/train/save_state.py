@@ -7,17 +7,17 @@ import torch
 
 from asrtool.errors import AsrtoolError
 from asrtool.train.bad_loss import MEND
+from asrtool.train.checkpoint import Workers
+from asrtool.train.elastic import merged
 from asrtool.train.parts import Parts
 from asrtool.train.position import Position
-
-FORMAT = 2
 
 
 class Saver:
     """Checkpoints of a training. All methods are collective.
 
     A checkpoint holds the model, the optimiser, the schedule, the parallel algorithm (with MA and EMA), the position in the
-    data, the streams' states, the random generators' states and the length of metrics.jsonl.
+    data, the streams' states, the random generators' states, the features' normalisation and the length of metrics.jsonl.
     """
 
     def __init__(self, parts: Parts, position: Position) -> None:
@@ -44,7 +44,7 @@ class Saver:
         if accepted and self.parts.schedule.config.rejects:
             position.accepted = checkpoints.serial + 1
         self.syncs_since_save, self.saved_at = 0, time.monotonic()
-        checkpoints.save(self.state_dict(), needed={position.accepted})
+        checkpoints.save(self.state_dict, needed={position.accepted})
 
     def try_to_save(self) -> None:
         """Writes a checkpoint, or warns and goes on without."""
@@ -54,24 +54,43 @@ class Saver:
             self.parts.progress.message(f"WARNING: checkpoint skipped, the one before stays: {error}")
 
     def restore(self) -> bool:
-        """Goes on from the last checkpoint, if there is one."""
-        saved = self.parts.checkpoints.load()
-        if saved is None:
+        """Goes on from the last checkpoint, if there is one; with other workers than it was saved by, see elastic.py."""
+        state, saved_by = self._load()
+        if state is None:
             self.parts.metrics.cut(0)
             return False
-        if saved.get("format") != FORMAT:
-            directory = self.parts.checkpoints.directory
-            raise AsrtoolError(f"{directory}: of another version of asrtool; go on with that one, or remove it to start anew")
-        self.load_state_dict(saved)
+        self.load_state_dict(state)
+        if saved_by is not None:
+            self._take_share(saved_by)
         return True
 
     def return_to_accepted(self) -> None:
         """Puts the accepted model in place of a rejected one: the global model with what follows or moves it (MA, EMA, block
         momentum) as of that time, all workers on it, the optimisers' momentum zero. Epochs are counted on."""
-        saved = self.parts.checkpoints.load(self.position.accepted)
+        saved, _ = self._load(self.position.accepted)
         self._load_model(saved)
         self.parts.optimizer.state.clear()
         self.position.total_frames = saved["position"]["total_frames"]
+
+    def _load(self, serial: int | None = None) -> tuple[dict[str, Any] | None, Workers | None]:
+        """This worker's state of a checkpoint, and who saved it if others did than are there now."""
+        checkpoints, comm = self.parts.checkpoints, self.parts.comm
+        if not checkpoints.serial:
+            return None, None
+        before, now = checkpoints.workers(serial), Workers(comm.size, list(comm.alive))
+        if before == now:
+            return checkpoints.load(serial), None
+        return merged(checkpoints.load_all(serial), now.ranks.index(comm.rank)), before
+
+    def _take_share(self, before: Workers) -> None:
+        """This worker's place in the current epoch, of which all workers before had done some share together."""
+        parts, position = self.parts, self.position
+        parts.share_data()
+        share = position.batches_done / max(position.batches_in_epoch, 1)
+        position.batches_in_epoch = parts.train_loader.num_batches(position.epoch)
+        position.batches_done = round(share * position.batches_in_epoch)
+        epoch = position.epoch + position.recorded_fraction
+        parts.announce(epoch, "workers", f"going on with {len(parts.comm.alive)} workers instead of {len(before.ranks)}")
 
     def roll_back(self, why: str) -> None:
         """Returns to the last checkpoint with a lower rate, and saves that.
@@ -93,7 +112,6 @@ class Saver:
         """Everything of this rank."""
         parts = self.parts
         return {
-            "format": FORMAT,
             "position": self.position.state_dict(),
             "model": parts.model.state_dict(),
             "optimizer": parts.optimizer.state_dict(),
@@ -101,6 +119,7 @@ class Saver:
             "algorithm": parts.algorithm.state_dict(),
             "random": torch.get_rng_state(),
             "random_gpu": torch.cuda.get_rng_state(parts.device) if parts.device.type == "cuda" else None,
+            "normalisation": (parts.data.mean_D, parts.data.scale_D),
             "metrics": parts.metrics.position,
         }
 
@@ -117,4 +136,4 @@ class Saver:
 
     def _load_model(self, state: dict[str, Any]) -> None:
         self.parts.algorithm.load_state_dict(state["algorithm"])
-        self.parts.model.load_state_dict(state["model"])
+        self.parts.model.load_state_dict({**self.parts.model.state_dict(), **state["model"]})

@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -24,17 +24,19 @@ class StopSignal:
     In the second case there is no next synchronisation, so `check` ends this worker soon: not only when it comes to wait for
     the dead one.
 
+    Args:
+        needed: ranks without which training cannot go on.
     Attributes:
         requested: SIGTERM has arrived here.
         agreed: all workers know, since the last sync.
     """
 
-    def __init__(self, comm: Comm, device: torch.device) -> None:
+    def __init__(self, comm: Comm, device: torch.device, needed: Collection[int]) -> None:
         self.requested = False
         self.agreed = False
         host = zlib.crc32(socket.gethostname().encode())
         rows = comm.all_gather(torch.tensor([os.getpid(), host], dtype=torch.int64, device=device)).view(-1, 2).tolist()
-        self._neighbours = {rank: pid for rank, (pid, where) in enumerate(rows) if where == host}
+        self._neighbours = {rank: pid for rank, (pid, where) in enumerate(rows) if where == host and rank in needed}
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -2,7 +2,8 @@
 
 The step of a point is the epoch times 1000, rounded: 1250 is a quarter into the second epoch, whatever the data's size and
 the number of workers. Tags: train/loss, train/fer, learning_rate, frames_per_s, workers/{step,load,sync}_share (shares of the
-workers' time), valid/loss/<model>, valid/fer/<model>, frames_seen, and events as text. FER is in %.
+workers' time), parallel/<figure> (bytes_sent, and the algorithm's own such as staleness_mean), valid/loss/<model>,
+valid/fer/<model>, frames_seen, and events as text. FER is in %.
 """
 
 import importlib.util
@@ -13,6 +14,8 @@ from typing import Any
 from asrtool.errors import AsrtoolError
 
 STEPS_PER_EPOCH = 1000
+OF_EVERY_TRAINING = ("epoch", "loss", "fer", "frames", "targets", "frames_per_s", "learning_rate", "workers")
+"""Keys of a "train" record, besides the seconds; other numbers in it are about the exchange between the workers."""
 
 
 def step_of(epoch: float) -> int:
@@ -103,4 +106,6 @@ def scalars(record: dict[str, Any]) -> dict[str, float]:
     found |= {key: record[key] for key in ("learning_rate", "frames_per_s") if key in record}
     parts = {name: record[f"{name}_s"] for name in ("step", "load", "sync") if f"{name}_s" in record}
     total = sum(parts.values())
+    others = {key: value for key, value in record.items() if key not in OF_EVERY_TRAINING and not key.endswith("_s")}
+    found |= {f"parallel/{key}": value for key, value in others.items() if isinstance(value, int | float)}
     return found | ({f"workers/{name}_share": value / total for name, value in parts.items()} if total > 0 else {})

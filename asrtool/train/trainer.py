@@ -2,6 +2,7 @@
 
 from contextlib import closing
 
+from asrtool.parallel.registry import needs_servers
 from asrtool.train.at_sync import AtSync
 from asrtool.train.bad_loss import BadLossPolicy, RollBack
 from asrtool.train.clock import Clock
@@ -27,9 +28,11 @@ class Trainer:
         self.policy = BadLossPolicy(parts.config, self.position, parts.comm.rank, at_once=parts.device.type == "cpu")
         self.step = MinibatchStep(parts, self.position, self.policy, self.clock)
         self.saver = Saver(parts, self.position)
-        self.stop = StopSignal(parts.comm, parts.device)
+        needed = [0] if needs_servers(parts.config.parallel) else range(parts.comm.size)
+        self.stop = StopSignal(parts.comm, parts.device, needed)
         self.epoch_end = EpochEnd(parts, self.position, self.saver)
-        parts.algorithm.on_sync.append(AtSync(parts, self.position, self.saver, self.policy, self.stop, self.clock))
+        self.at_sync = AtSync(parts, self.position, self.saver, self.policy, self.stop, self.clock)
+        parts.algorithm.on_sync.append(self.at_sync)
 
     def run(self) -> None:
         """Trains to the end.
@@ -60,7 +63,10 @@ class Trainer:
     def _train_epoch(self) -> None:
         """Takes the epoch's minibatches that are left, and meets the other workers at its end."""
         parts, position, clock = self.parts, self.position, self.clock
-        num_batches = self.policy.batches_in_epoch = parts.train_loader.num_batches(position.epoch)
+        parts.share_data()
+        num_batches = parts.train_loader.num_batches(position.epoch)
+        position.batches_in_epoch = self.policy.batches_in_epoch = num_batches
+        self.at_sync.begin()
         parts.model.train()
         clock.spent("other")
         with closing(parts.train_loader.epoch(position.epoch, position.batches_done)) as batches:

@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
 # Trains a network on frame alignments by cross-entropy, with several workers under torchrun. A run that was stopped or
-# killed goes on from its last checkpoint when it is started again; one that is done returns at once.
+# killed goes on from its last checkpoint when it is started again, with the same or another number of workers; one that is
+# done returns at once. See utils/torchrun.py for what the options about workers and hosts mean.
+#
+# Several hosts that share the experiment directory: the same command on each, with --num-hosts H --rendezvous HOST:PORT; or,
+# through Slurm, once, with --num-hosts H and --cmd "utils/slurm.py ..." (cmd.sh), where a preempted job is requeued and goes
+# on. --num-workers counts those of each host.
 # SIGTERM, SIGINT or SIGHUP to this script: the workers save at their next synchronisation and end. Exit status: 0 done,
 # 143 stopped in that way, 1 anything else.
 set -euo pipefail
@@ -9,7 +14,11 @@ set -euo pipefail
 stage=0
 cmd=utils/run.py
 nnet_config=conf/lstm.yaml
-num_workers=          # default: the GPUs, else 2
+num_workers=          # of each host; default: its GPUs, else 2
+num_hosts=1           # or MIN:MAX, to go on with fewer when some are lost (with --max-restarts)
+rendezvous=           # HOST:PORT, one of the hosts and a free port there
+host_rank=            # of this host: 0 on that of the rendezvous; needed where it goes by several names
+max_restarts=0        # how often a worker that dies makes all go on from the last checkpoint
 valid_alignments=     # default: those of <ali-dir>
 
 . utils/parse_options.sh
@@ -18,6 +27,7 @@ if [ $# -lt 4 ]; then
   echo "Usage: $0 [options] <ali-dir> <train-data> <valid-data> <exp-dir> [<key>=<value> ...]" >&2
   echo "e.g.: $0 --nnet-config conf/lstm.yaml --num-workers 2 exp/tri1_ali data/train data/valid exp/lstm num_epochs=4" >&2
   echo "Options: --nnet-config FILE.yaml --num-workers N --valid-alignments DIR --cmd --stage" >&2
+  echo "         --num-hosts H|MIN:MAX --rendezvous HOST:PORT --host-rank R --max-restarts N" >&2
   exit 1
 fi
 ali=$1
@@ -29,27 +39,44 @@ shift 4
 for f in "$nnet_config" "$ali/final.mdl" "$train/feats.scp" "$valid/feats.scp"; do
   [ -f "$f" ] || { echo "$0: ERROR: $f: no such file" >&2; exit 1; }
 done
-if [ -z "$num_workers" ]; then
-  num_workers=$(python -c 'import torch; print(torch.cuda.device_count() or 2)')
+number() {  # number OPTION VALUE SMALLEST: a whole number from SMALLEST; nothing is one too
+  case "$2" in
+    *[!0-9]*) ;;
+    *) if [ -z "$2" ] || [ "$2" -ge "$3" ]; then return; fi ;;
+  esac
+  echo "$0: ERROR: $1 takes a number from $3, not '$2'" >&2
+  exit 1
+}
+number --num-workers "$num_workers" 1
+number --host-rank "$host_rank" 0
+number --max-restarts "$max_restarts" 0
+number --num-hosts "${num_hosts%%:*}" 1
+number --num-hosts "${num_hosts##*:}" 1
+
+launch=()
+log=$dir/log/train.log
+if [ "$num_hosts" != 1 ] && [ -z "$rendezvous" ]; then
+  case "$cmd" in
+    *slurm.py*) cmd="$cmd --num-hosts $num_hosts" ;;  # one job for all hosts
+    *) echo "$0: ERROR: --num-hosts $num_hosts needs --rendezvous HOST:PORT, or utils/slurm.py as train_cmd" >&2; exit 1 ;;
+  esac
+elif [ -n "$rendezvous" ]; then
+  launch+=(--num-hosts "$num_hosts" --rendezvous "$rendezvous" ${host_rank:+--host-rank "$host_rank"})
+  log=$dir/log/train.host${host_rank:-.$(uname -n)}.log
 fi
-case "$num_workers" in
-  ''|*[!0-9]*|0) echo "$0: ERROR: --num-workers takes a number from 1, not '$num_workers'" >&2; exit 1 ;;
-esac
 mkdir -p "$dir/log"
-threads=$(($(nproc) / num_workers))
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}  # torchrun would set 1
 
 if [ -f "$dir/done" ]; then
   echo "$0: $dir: training is done already; remove the directory to train again" >&2
 elif [ "$stage" -le 0 ]; then
-  if [ -f "$dir/log/train.log" ]; then  # of a run that was stopped or killed: its messages stay
-    cat "$dir/log/train.log" >>"$dir/log/train.before.log" || true
+  if [ -f "$log" ]; then  # of a run that was stopped or killed: its messages stay
+    cat "$log" >>"${log%.log}.before.log" || true
   fi
-  # In the background, so that a signal to this script reaches the workers at once: they save and stop. `exec` makes torchrun
-  # the job itself, so that $cmd waits until it has ended the workers; they have two minutes to save.
-  # shellcheck disable=SC2086  # the option may be left out
-  $cmd "$dir/log/train.log" exec torchrun --standalone --shutdown-timeout 120 --nproc-per-node "$num_workers" \
-    -m asrtool.cli train-nnet --config "$nnet_config" ${valid_alignments:+--valid-alignments $valid_alignments} \
+  # In the background, so that a signal to this script reaches the workers at once: they save and stop. `exec` makes the
+  # launcher the job itself, so that $cmd waits until it has ended the workers.
+  # shellcheck disable=SC2086  # $cmd has options; --valid-alignments may be left out
+  $cmd "$log" exec utils/torchrun.py ${num_workers:+--num-workers $num_workers} --max-restarts "$max_restarts" "${launch[@]}" \
+    train-nnet --config "$nnet_config" ${valid_alignments:+--valid-alignments $valid_alignments} \
     "$ali" "$train" "$valid" "$dir" "$@" &
   job=$!
   stopped=false
@@ -66,13 +93,13 @@ elif [ "$stage" -le 0 ]; then
     exit 143
   fi
   if [ "$status" -ne 0 ]; then
-    grep -h 'ERROR:' "$dir/log/train.log" | sort -u >&2 || true
-    echo "$0: $dir: training has not ended; see $dir/log/train.log; start again to go on from the last checkpoint" >&2
+    grep -h 'ERROR:' "$log" | sort -u >&2 || true
+    echo "$0: $dir: training has not ended; see $log; start again to go on from the last checkpoint" >&2
     exit 1
   fi
 fi
 for f in final.mdl tree phones.txt; do  # which pdf a transition-id has, for decoding; the rest for steps/nnet/align.sh
   if [ -f "$ali/$f" ]; then cp "$ali/$f" "$dir/.$f.tmp" && mv "$dir/.$f.tmp" "$dir/$f"; fi
 done
-compgen -G "$dir/final_*.pt" >/dev/null || { echo "$0: ERROR: $dir: no final model; see $dir/log/train.log" >&2; exit 1; }
+compgen -G "$dir/final_*.pt" >/dev/null || { echo "$0: ERROR: $dir: no final model; see $log" >&2; exit 1; }
 echo "$0: done: $(cd "$dir" && echo final_*.pt) in $dir" >&2

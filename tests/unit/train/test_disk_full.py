@@ -85,13 +85,13 @@ def test_one_worker_that_cannot_write_stops_all_and_leaves_the_last_checkpoint(t
 
     def work(comm):
         store = CheckpointStore(tmp_path, comm, keep=1)
-        store.save({"value": comm.rank})
+        store.save(lambda: {"value": comm.rank})
         monkeypatch.setattr(
             CheckpointStore, "_write", lambda self, *words: original(self, *words) if self.comm.rank != 1 else fail()
         )
         message = ""
         try:
-            store.save({"value": 10 + comm.rank})
+            store.save(lambda: {"value": 10 + comm.rank})
         except AsrtoolError as error:
             message = str(error)
         comm.barrier()
@@ -109,7 +109,7 @@ def test_one_worker_that_cannot_write_stops_all_and_leaves_the_last_checkpoint(t
 def test_the_last_checkpoints_and_the_needed_one_stay(tmp_path):
     store = CheckpointStore(tmp_path, SingleComm(), keep=2)
     for number in range(1, 7):
-        store.save({"number": number}, needed={2} if number > 2 else ())
+        store.save(lambda number=number: {"number": number}, needed={2} if number > 2 else ())
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["00000002", "00000005", "00000006"]
     assert store.load(2) == {"number": 2} and CheckpointStore(tmp_path, SingleComm(), keep=2).load() == {"number": 6}
 
