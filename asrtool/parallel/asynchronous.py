@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from asrtool.errors import AsrtoolError
 from asrtool.parallel.global_model import GlobalModel, Piece
-from asrtool.parallel.piece_server import PieceServer, Reply, Wish, ask_oneself, header
+from asrtool.parallel.piece_server import PieceServer, Reply, Wish, header
 from asrtool.parallel.protocol import Comm, SyncReport
 
 
@@ -57,8 +57,7 @@ class AsynchronousAlgorithm(GlobalModel):
         self.steps = 0
         self.server = PieceServer(self.pieces, self._answer, self.max_staleness(), self._frames_between_meetings)
         self._begin_period()
-        if comm.size > 1:
-            comm.serve(self.server)
+        comm.serve(self.server)
 
     def after_step(self, num_frames: int) -> None:
         self.comm.computed(num_frames)
@@ -104,10 +103,7 @@ class AsynchronousAlgorithm(GlobalModel):
     def _ask(self, wish: Wish, flat: Tensor) -> list[bool]:
         """A request to the servers of all pieces of `flat`; tells for each piece whether it was answered."""
         numbers, self._unreported_frames = header(wish, self._unreported_frames), 0
-        if self.comm.size == 1:
-            replies = ask_oneself(self.server, numbers, flat)
-        else:
-            replies = self.comm.request(self.owners, numbers, flat, send=Wish.PUSH in wish, receive=Wish.FETCH in wish)
+        replies = self.comm.request(self.owners, numbers, flat, send=Wish.PUSH in wish, receive=Wish.FETCH in wish)
         known = [Reply(*reply[: len(Reply._fields)]) for reply in replies if reply is not None]
         self._meeting_due = self._meeting_due or any(reply.meeting_due for reply in known)
         if Wish.PUSH in wish:

@@ -1,7 +1,8 @@
 """Moving averages of the global model: followers that never touch the training (1703.01024, section 2.2)."""
 
-import torch
 from torch import Tensor
+
+from asrtool.parallel.range_updates import follow_exponential_, follow_mean_
 
 
 def average_names(ma: bool, ema_alpha: list[float]) -> dict[str, float | None]:
@@ -33,18 +34,13 @@ class Averages:
         """A new global model follows: call once before its ranges."""
         self.count += 1
 
-    def follow(self, begin: int, end: int, values: Tensor, scratch: Tensor) -> None:
-        """Takes elements [begin, end) of the new global shard in; `scratch` has their shape and is overwritten.
-
-        Products and sums are separate operations: a fused one could round differently at the ends of ranges.
-        """
+    def follow(self, begin: int, end: int, values: Tensor) -> None:
+        """Takes elements [begin, end) of the new global shard in."""
         for name, alpha in self.alphas.items():
             average = self.shards[name][begin:end]
             if self.count <= 1:
                 average.copy_(values)
             elif alpha is None:
-                torch.sub(values, average, out=scratch)
-                average.add_(scratch.mul_(1.0 / self.count))
+                follow_mean_(average, values, self.count)
             else:
-                torch.mul(values, 1.0 - alpha, out=scratch)
-                average.mul_(alpha).add_(scratch)
+                follow_exponential_(average, values, alpha)

@@ -170,7 +170,7 @@ class BlockAlgorithm(GlobalModel):
             self._update(begin, end, total)
             self.travel.leave(begin, end, total)
             if follow:
-                self.shard.averages.follow(begin, end, self.shard.values[begin:end], self._scratch[: end - begin])
+                self.shard.averages.follow(begin, end, self.shard.values[begin:end])
 
         return update, follow
 

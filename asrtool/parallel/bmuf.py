@@ -10,6 +10,7 @@ from asrtool.parallel.block_adam import AdamMoments
 from asrtool.parallel.config import ParallelConfig
 from asrtool.parallel.overlap import OverlappedBlocks
 from asrtool.parallel.protocol import Comm
+from asrtool.parallel.range_updates import block_momentum_
 from asrtool.parallel.votes import Decision
 
 
@@ -61,14 +62,11 @@ class Bmuf(OverlappedBlocks):
         if self.plain or self.warming_up:
             weights.copy_(mean)
             return
-        scratch = self._scratch[: end - begin]
-        step = mean.sub_(self._look_ahead(begin, end, scratch))
-        if self.block_lr != 1:
-            step.mul_(self.block_lr)
         if self.momentum:
-            step = self.shard.extra["momentum"][begin:end].mul_(self.momentum).add_(step)
-        weights.add_(step)
-        mean.copy_(self._look_ahead(begin, end, scratch))
+            momentum = self.shard.extra["momentum"][begin:end]
+            block_momentum_(mean, weights, momentum, self.momentum, self.block_lr, self.nesterov)
+        else:
+            mean.copy_(weights.add_(mean.sub_(weights).mul_(self.block_lr)))
 
     def _look_ahead(self, begin: int, end: int, scratch: Tensor) -> Tensor:
         """V = W + eta * D for a range, in `scratch`; with classical momentum W itself."""

@@ -52,6 +52,6 @@ def agreeing_mean(rows: Tensor, weights: Sequence[float]) -> Tensor:
 def follow_replicated(averages: Averages, values: Tensor) -> None:
     """The averages follow the global model's buffers, [num_elements]; where they agree already, their value unchanged."""
     before = {name: average.clone() for name, average in averages.shards.items()}
-    averages.follow(0, values.numel(), values, torch.empty_like(values))
+    averages.follow(0, values.numel(), values)
     for name, average in averages.shards.items():
         average.copy_(torch.where(before[name] == values, values, average))

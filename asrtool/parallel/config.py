@@ -23,13 +23,15 @@ class ParallelConfig:
         reset_local_momentum: zero the local optimiser's momentum when a sync moves the worker's parameters.
         warmup_frames: frames that rank 0 trains on alone before the blocks begin; the others wait.
         overlap: exchange while computing. bmuf, model_averaging: the workers train on while the mean is formed, which moves them
-            one block later. bsp: gradients are exchanged during the backward pass, bucket by bucket.
-        exchange_dtype: what parameters (bmuf, model_averaging: differences to the block's start) travel as.
+            one block later. bsp: gradients are exchanged during the backward pass, bucket by bucket. Off with one worker.
+        exchange_dtype: bmuf, model_averaging: "bfloat16" sends differences to the block's start in half the bytes. Off with one
+            worker.
         block_momentum: bmuf: eta in [0, 1); null means 1 - 1/N, the rule of Chen and Huo (2016).
         block_lr: bmuf: block learning rate, zeta.
         nesterov: bmuf: Nesterov block momentum: the workers start a block from the look-ahead point, while the global
             model, which is evaluated, averaged and saved, stays apart from it.
-        block_adam: bmuf: carry Adam's moments over the blocks (BMUF-Adam, Chen, Ding and Huo 2020); needs an Adam optimiser.
+        block_adam: bmuf: carry Adam's moments over the blocks (BMUF-Adam, Chen, Ding and Huo 2020); needs an Adam optimiser,
+            and does not go with `overlap`.
         bucket_mb: bsp with overlap: megabytes of gradients that are exchanged together.
         push: asgd: what a worker sends to the parameter servers: "deltas", by how much its optimiser moved its parameters, or
             "gradients", the learning rate times its gradients, to which the servers apply `server_momentum`.

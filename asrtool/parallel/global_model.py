@@ -204,7 +204,7 @@ class GlobalModel:
             for piece in self.pieces.values():
                 piece.averages.advance()
                 for begin, end in ranges(0, piece.values.numel(), self._scratch.numel()):
-                    piece.averages.follow(begin, end, self._evaluated(piece)[begin:end], self._scratch[: end - begin])
+                    piece.averages.follow(begin, end, self._evaluated(piece)[begin:end])
             self.buffer_averages.advance()
         if self.buffers.num_elements:
             rows = self.comm.all_gather(self.buffers.read()).view(self.comm.size, -1)

@@ -7,8 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from asrtool.parallel.global_model import Piece
-from asrtool.parallel.protocol import HEADER_SIZE, ShardServer
-from asrtool.parallel.summation import update_in_ranges
+from asrtool.parallel.protocol import HEADER_SIZE
 
 
 class Wish(IntFlag):
@@ -98,10 +97,3 @@ def header(wish: Wish, frames: int) -> list[float]:
 
 def padded(numbers: Sequence[float]) -> list[float]:
     return [*numbers, *[0.0] * (HEADER_SIZE - len(numbers))]
-
-
-def ask_oneself(server: ShardServer, numbers: Sequence[float], flat: Tensor) -> list[list[float] | None]:
-    """`Comm.request` of a rank that is alone."""
-    reply = server.open(0, 0, numbers)
-    update_in_ranges(0, flat, lambda begin, end, values: server.update(0, 0, begin, end, values))
-    return [reply]

@@ -174,7 +174,7 @@ class Comm(Protocol):
 
         Piece p of `flat` ([size * shard], piece p being elements [p * shard, (p + 1) * shard)) goes to rank `owners[p]` if
         `send`, and is replaced by the answer if `receive`. Returns the reply headers in the order of pieces, None where the owner
-        is lost: that piece of `flat` stays as it is.
+        is lost: that piece of `flat` is then as it was, or in part what the owner still sent.
         """
 
     def broadcast_(self, tensor: Tensor, source: int = 0) -> None:

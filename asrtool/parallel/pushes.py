@@ -56,7 +56,7 @@ class Deltas:
         flat, work = self.buffer.flat, self.work
         if Wish.PUSH not in wish:
             flat.sub_(work)
-            ask(wish, work)  # an unanswered piece of `work` stays, and so does that of the parameters
+            ask(wish, work)  # where there is no answer `work` stays, and so do the parameters
             flat.add_(work)
             return
         torch.sub(flat, work, out=work)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from asrtool.parallel.protocol import UpdateRange
+from asrtool.parallel.protocol import ShardServer, UpdateRange
 from asrtool.parallel.summation import sum_dtype, update_in_ranges, weighted_sum_
 
 
@@ -52,6 +52,16 @@ class SingleComm:
     def start_exchange(self, flat: Tensor, weights: Sequence[float], update: UpdateRange) -> Done:
         self.exchange(flat, weights, update)
         return Done()
+
+    def serve(self, server: ShardServer) -> None:
+        self._server = server
+
+    def request(
+        self, owners: Sequence[int], header: Sequence[float], flat: Tensor, send: bool = True, receive: bool = True
+    ) -> list[list[float] | None]:
+        reply = self._server.open(0, 0, header)
+        update_in_ranges(0, flat, lambda begin, end, values: self._server.update(0, 0, begin, end, values))
+        return [reply]
 
     def broadcast_(self, tensor: Tensor, source: int = 0) -> None:
         pass

@@ -128,7 +128,7 @@ def test_long_averages_keep_their_precision():
     averages = Averages({"ma": None, "ema": 0.99}, torch.zeros(50))
     for row in values:
         averages.advance()
-        averages.follow(0, 50, torch.from_numpy(row), torch.empty(50))
+        averages.follow(0, 50, torch.from_numpy(row))
     decay = 0.99 ** np.arange(1999, -1, -1.0)
     weights = np.concatenate([decay[:1], 0.01 * decay[1:]])  # the first model starts the EMA
     np.testing.assert_allclose(averages.shards["ma"].numpy(), values.astype(float).mean(0), atol=2e-6)
