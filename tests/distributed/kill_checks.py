@@ -1,6 +1,7 @@
 """What a training that was hit must have left: kill_training.py's judgement."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -13,17 +14,17 @@ from asrtool.train.checkpoint import CheckpointStore
 TIMINGS = ("frames_per_s", "load_s", "step_s", "sync_s")
 
 
-def outcome(experiment: Path) -> tuple[dict, list]:
-    """Weights of every model file, and the records without timings."""
+def outcome(experiment: Path, without: Collection[str] = ()) -> tuple[dict, list]:
+    """Weights of every model file, and the records without timings and what else is named."""
     paths = sorted(experiment.rglob("*.pt"))
     weights = {str(path.relative_to(experiment)): torch.load(path, weights_only=True)["weights"] for path in paths}
     lines = [json.loads(line) for line in (experiment / "metrics.jsonl").read_text().splitlines()]
-    return weights, [{key: value for key, value in line.items() if key not in TIMINGS} for line in lines]
+    return weights, [{key: value for key, value in line.items() if key not in {*TIMINGS, *without}} for line in lines]
 
 
-def differences(one: Path, other: Path) -> list[str]:
+def differences(one: Path, other: Path, without: Collection[str] = ()) -> list[str]:
     """What is not equal to the bit."""
-    (left, left_records), (right, right_records) = outcome(one), outcome(other)
+    (left, left_records), (right, right_records) = outcome(one, without), outcome(other, without)
     found = [] if left_records == right_records else ["metrics.jsonl"]
     found += sorted(set(left) ^ set(right))
     for name in sorted(set(left) & set(right)):

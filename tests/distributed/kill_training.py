@@ -86,7 +86,9 @@ def torment_algorithm(name: str, toy: Path, work: Path, kills: int, blows: list[
         if not elastic:
             untouched = Victim(work / name / "untouched", toy, settings)
             untouched.train_untouched()
-            wrong += CHECKS["differences"](victim.experiment, untouched.experiment)
+            # an exchange that was under way at a checkpoint was booked by the run that has died
+            without = ["bytes_sent"] if victim.config.parallel.overlap else []
+            wrong += CHECKS["differences"](victim.experiment, untouched.experiment, without)
     return episodes, [f"{name}: {fault}" for fault in wrong]
 
 
@@ -114,10 +116,10 @@ def main() -> int:
             turned = blows[index % len(blows) :] + blows[: index % len(blows)]
             found, faults = torment_algorithm(name, toy, work, share, turned, given.seed, given.longest_s)
             episodes, wrong = episodes + found, wrong + faults
+            print(*faults, sep="\n", flush=True)
     finally:
         if given.full_disk:
             subprocess.run(["umount", work], check=True)
-    print(*wrong, sep="\n")
     longest = max((episode.end_s for episode in episodes), default=0.0)
     counts = dict(collections.Counter(episode.blow for episode in episodes))
     print(f"{len(episodes)} blows ({counts}) in {time.monotonic() - start:.0f} s; longest wait after one {longest:.1f} s")

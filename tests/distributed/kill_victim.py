@@ -53,7 +53,8 @@ class Victim:
     def train_untouched(self) -> None:
         """The same training, in this process."""
         paths = TrainPaths(self.toy / "ali", self.toy / "train", self.toy / "valid", self.experiment)
-        run_workers(self.num_workers, lambda comm: train_network(self.config, paths, comm))
+        with open(self.log, "w") as log, contextlib.redirect_stderr(log):
+            run_workers(self.num_workers, lambda comm: train_network(self.config, paths, comm))
 
     def start(self) -> subprocess.Popen:
         data = [self.toy / name for name in ("ali", "train", "valid")]
