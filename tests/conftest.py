@@ -1,11 +1,14 @@
 """Fixtures that all kinds of tests share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY / "tests" / "support"))  # modules that tests of several folders import
 
 
 def shared_path(*parts: str) -> Path:
@@ -34,3 +37,12 @@ def kaldi_reference() -> Path:
 def speech_data() -> Path:
     """The folder of compressed corpora with unpack.py."""
     return shared_path("data")
+
+
+@pytest.fixture
+def one_thread():
+    """Tiny operations on several threads of a busy machine only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -12,6 +12,7 @@ simulate_opts=        # of asrtool simulate-parallel: --link-mbit, --latency-ms,
 valid_alignments=     # default: those of <ali-dir>
 
 . utils/parse_options.sh
+. utils/stoppable_job.sh
 
 if [ $# -lt 4 ]; then
   echo "Usage: $0 [options] <ali-dir> <train-data> <valid-data> <exp-dir> [<key>=<value> ...]" >&2
@@ -29,39 +30,10 @@ shift 4
 for f in "$nnet_config" "$ali/final.mdl" "$train/feats.scp" "$valid/feats.scp"; do
   [ -f "$f" ] || { echo "$0: ERROR: $f: no such file" >&2; exit 1; }
 done
-mkdir -p "$dir/log"
-if [ -f "$dir/done" ]; then
-  echo "$0: $dir: training is done already; remove the directory to train again" >&2
-else
-  if [ -f "$dir/log/train.log" ]; then  # of a run that was stopped: its messages stay
-    cat "$dir/log/train.log" >>"$dir/log/train.before.log" || true
-  fi
-  # In the background, so that a signal to this script reaches the training at once: it saves and stops.
-  # shellcheck disable=SC2086  # several options, or none
-  $cmd "$dir/log/train.log" exec asrtool simulate-parallel --config "$nnet_config" --num-workers "$num_workers" \
-    ${valid_alignments:+--valid-alignments $valid_alignments} $simulate_opts "$ali" "$train" "$valid" "$dir" "$@" &
-  job=$!
-  stopped=false
-  trap 'stopped=true; kill -TERM "$job" 2>/dev/null || true' TERM INT HUP
-  status=0
-  wait "$job" || status=$?
-  if $stopped; then  # the first wait ended with the signal
-    status=0
-    wait "$job" || status=$?
-  fi
-  trap - TERM INT HUP
-  if $stopped && [ ! -f "$dir/done" ]; then
-    echo "$0: $dir: stopped on request; start again to go on from the last checkpoint" >&2
-    exit 143
-  fi
-  if [ "$status" -ne 0 ]; then
-    grep -h 'ERROR:' "$dir/log/train.log" | sort -u >&2 || true
-    echo "$0: $dir: the simulation has not ended; see $dir/log/train.log" >&2
-    exit 1
-  fi
-fi
-for f in final.mdl tree phones.txt; do  # which pdf a transition-id has, for decoding
-  if [ -f "$ali/$f" ]; then cp "$ali/$f" "$dir/.$f.tmp" && mv "$dir/.$f.tmp" "$dir/$f"; fi
-done
-{ grep -h 'workers would have taken' "$dir/log/train.log" || true; } | tail -n 1 >&2
-echo "$0: done: $(cd "$dir" && echo final_*.pt) in $dir" >&2
+log=$dir/log/train.log
+# shellcheck disable=SC2086  # several options, or none
+stoppable_job "$dir" "$log" \
+  $cmd "$log" exec asrtool simulate-parallel --config "$nnet_config" --num-workers "$num_workers" \
+  ${valid_alignments:+--valid-alignments $valid_alignments} $simulate_opts "$ali" "$train" "$valid" "$dir" "$@"
+{ grep -h 'workers would have taken' "$log" || true; } | tail -n 1 >&2
+finish_network "$ali" "$dir" "$log"

@@ -22,6 +22,7 @@ max_restarts=0        # how often a worker that dies makes all go on from the la
 valid_alignments=     # default: those of <ali-dir>
 
 . utils/parse_options.sh
+. utils/stoppable_job.sh
 
 if [ $# -lt 4 ]; then
   echo "Usage: $0 [options] <ali-dir> <train-data> <valid-data> <exp-dir> [<key>=<value> ...]" >&2
@@ -64,42 +65,13 @@ elif [ -n "$rendezvous" ]; then
   launch+=(--num-hosts "$num_hosts" --rendezvous "$rendezvous" ${host_rank:+--host-rank "$host_rank"})
   log=$dir/log/train.host${host_rank:-.$(uname -n)}.log
 fi
-mkdir -p "$dir/log"
 
-if [ -f "$dir/done" ]; then
-  echo "$0: $dir: training is done already; remove the directory to train again" >&2
-elif [ "$stage" -le 0 ]; then
-  if [ -f "$log" ]; then  # of a run that was stopped or killed: its messages stay
-    cat "$log" >>"${log%.log}.before.log" || true
-  fi
-  # In the background, so that a signal to this script reaches the workers at once: they save and stop. `exec` makes the
-  # launcher the job itself, so that $cmd waits until it has ended the workers.
+if [ "$stage" -le 0 ]; then
+  # `exec` makes the launcher the job itself, so that $cmd waits until it has ended the workers.
   # shellcheck disable=SC2086  # $cmd has options; --valid-alignments may be left out
-  $cmd "$log" exec utils/torchrun.py ${num_workers:+--num-workers $num_workers} --max-restarts "$max_restarts" "${launch[@]}" \
+  stoppable_job "$dir" "$log" \
+    $cmd "$log" exec utils/torchrun.py ${num_workers:+--num-workers $num_workers} --max-restarts "$max_restarts" "${launch[@]}" \
     train-nnet --config "$nnet_config" ${valid_alignments:+--valid-alignments $valid_alignments} \
-    "$ali" "$train" "$valid" "$dir" "$@" &
-  job=$!
-  stopped=false
-  trap 'stopped=true; kill -TERM "$job" 2>/dev/null || true' TERM INT HUP
-  status=0
-  wait "$job" || status=$?
-  if $stopped; then  # the first wait ended with the signal
-    status=0
-    wait "$job" || status=$?
-  fi
-  trap - TERM INT HUP
-  if $stopped && [ ! -f "$dir/done" ]; then
-    echo "$0: $dir: stopped on request; start again to go on from the last checkpoint" >&2
-    exit 143
-  fi
-  if [ "$status" -ne 0 ]; then
-    grep -h 'ERROR:' "$log" | sort -u >&2 || true
-    echo "$0: $dir: training has not ended; see $log; start again to go on from the last checkpoint" >&2
-    exit 1
-  fi
+    "$ali" "$train" "$valid" "$dir" "$@"
 fi
-for f in final.mdl tree phones.txt; do  # which pdf a transition-id has, for decoding; the rest for steps/nnet/align.sh
-  if [ -f "$ali/$f" ]; then cp "$ali/$f" "$dir/.$f.tmp" && mv "$dir/.$f.tmp" "$dir/$f"; fi
-done
-compgen -G "$dir/final_*.pt" >/dev/null || { echo "$0: ERROR: $dir: no final model; see $log" >&2; exit 1; }
-echo "$0: done: $(cd "$dir" && echo final_*.pt) in $dir" >&2
+finish_network "$ali" "$dir" "$log"

@@ -5,7 +5,8 @@ usage: two_workers.py [SECONDS_OF_ONE_BLOCK]     prints NAME ours=... reference=
 A feed-forward network of 13 million parameters is trained on random frames. A block of 60,000 of its frames takes
 minutes on one core, so each run trains for some seconds and then does one sync, and the sync's time is charged in
 proportion: block time = 60,000 / (measured frames/s while both train) + measured sync. The line "cpu" has frames a second of CPU
-time of a worker, for machines on which other programs run.
+time of a worker, for machines on which other programs run. "two_apart" are two workers that know nothing of each other: what the
+machine itself gives two processes.
 """
 
 import multiprocessing
@@ -20,7 +21,7 @@ BATCH = 256
 ROUNDS = 3
 
 
-def work(rank: int, size: int, store: str, seconds: float, results) -> None:
+def work(rank: int, size: int, store: str, seconds: float, apart: bool, results) -> None:
     import torch
     import torch.distributed as dist
     from torch import nn
@@ -29,10 +30,8 @@ def work(rank: int, size: int, store: str, seconds: float, results) -> None:
     from asrtool.parallel.comm import TorchComm
 
     torch.set_num_threads(1)
-    comm = SingleComm()
-    if size > 1:
-        dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=120))
-        comm = TorchComm()
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=120))
+    comm = SingleComm() if size == 1 or apart else TorchComm()
     layers = [nn.Linear(440, 1024), nn.ReLU()]
     for _ in range(9):
         layers += [nn.Linear(1024, 1024), nn.ReLU()]
@@ -57,25 +56,25 @@ def work(rank: int, size: int, store: str, seconds: float, results) -> None:
     train(0.5)
     rates, syncs = [], []
     for _ in range(ROUNDS):
-        comm.barrier()
+        dist.barrier()
         rates.append(train(seconds))
-        comm.barrier()  # waiting for the other's last mini-batch is not the sync's cost
+        dist.barrier()  # waiting for the other's last mini-batch is not the sync's cost
         start = time.perf_counter()
         algorithm.finish()
         syncs.append(time.perf_counter() - start)
     clock, cpu = zip(*rates)
     results.put((max(clock), statistics.median(cpu), min(syncs)))
-    comm.barrier()
-    if size > 1:
-        dist.destroy_process_group()
+    dist.barrier()
+    dist.destroy_process_group()
 
 
-def throughput(size: int, seconds: float) -> list[float]:
+def throughput(size: int, seconds: float, apart: bool = False) -> list[float]:
     """Frames/s of all workers together, syncs included: on the clock and of CPU time."""
     context = multiprocessing.get_context("spawn")
     results = context.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
-        workers = [context.Process(target=work, args=(rank, size, f"{folder}/store", seconds, results)) for rank in range(size)]
+        arguments = [(rank, size, f"{folder}/store", seconds, apart, results) for rank in range(size)]
+        workers = [context.Process(target=work, args=each) for each in arguments]
         for worker in workers:
             worker.start()
         for worker in workers:
@@ -90,9 +89,10 @@ def throughput(size: int, seconds: float) -> list[float]:
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
-    one, two = throughput(1, seconds), throughput(2, seconds)
-    for name, ours, reference in zip(("two_workers", "two_workers_cpu"), two, one):
-        print(f"{name} ours={ours:.0f} reference={reference:.0f} ratio={ours / reference:.2f} unit=frames/s")
+    one, two, apart = throughput(1, seconds), throughput(2, seconds), throughput(2, seconds, apart=True)
+    for suffix, together, without, reference in zip(("", "_cpu"), two, apart, one):
+        for name, ours in (("two_workers", together), ("two_apart", without)):
+            print(f"{name}{suffix} ours={ours:.0f} reference={reference:.0f} ratio={ours / reference:.2f} unit=frames/s")
 
 
 if __name__ == "__main__":

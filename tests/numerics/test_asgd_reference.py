@@ -1,11 +1,9 @@
 """ASGD against a float64 event simulation of its equations: one server without shards, written in numpy."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from asynchronous_references import FRAMES, RATE, SECONDS, SIZE, STEPS, Asgd, Parameter, gradient
 from torch import nn
 
 from asrtool.errors import AsrtoolError
@@ -13,25 +11,7 @@ from asrtool.parallel import ParallelConfig, SingleComm, make_algorithm, merge_s
 from asrtool.parallel.in_process import LostWorker, run_workers
 from asrtool.parallel.simulated_time import SimulatedTime
 
-_spec = importlib.util.spec_from_file_location("asynchronous_references", Path(__file__).with_name("asynchronous_references.py"))
-references = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(references)
-FRAMES = references.FRAMES
-RATE = references.RATE
-SECONDS = references.SECONDS
-SIZE = references.SIZE
-STEPS = references.STEPS
-Parameter = references.Parameter
-gradient = references.gradient
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny operations on several threads of a busy machine only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train(comm, settings: dict, momentum=0.0, steps=STEPS, on_step=lambda rank, step, model: None, state=None) -> dict:
@@ -73,7 +53,7 @@ def test_every_step_of_every_worker(push, momentum, intervals, bound):
     if push == "gradients":
         settings["server_momentum"], momentum = momentum, 0.0
     results = run(settings, momentum=momentum)
-    reference = references.Asgd(settings, momentum, STEPS).run()
+    reference = Asgd(settings, momentum, STEPS).run()
     for rank, result in enumerate(results):
         assert len(result["history"]) == STEPS[rank]
         np.testing.assert_allclose(result["history"], reference.history[rank], rtol=0, atol=1e-12, err_msg=f"rank {rank}")
@@ -91,7 +71,7 @@ def test_a_bound_drops_pushes():
     """Below N - 1 most pushes of a worker that is slower than the others are refused."""
     settings = {"push_steps": 1, "fetch_steps": 1, "max_staleness": 1}
     results = run(settings, steps=(8, 20, 8))
-    reference = references.Asgd(settings, 0.0, (8, 20, 8)).run()
+    reference = Asgd(settings, 0.0, (8, 20, 8)).run()
     assert reference.dropped > 5
     assert results[0]["reports"][-1].notes["dropped_pushes"] == reference.dropped
     np.testing.assert_allclose(results[1]["models"]["asgd"], reference.weights, rtol=0, atol=1e-12)
@@ -102,7 +82,7 @@ def test_averages_follow_the_servers_at_meetings():
     settings = {"sync_frames": 3 * FRAMES, "barrier": True, "ema_alpha": [0.5, 0.9], "fetch_steps": 2}
     results = run(settings, momentum=0.9, steps=(9, 9, 9))
     past, ma, ema = [], None, {}
-    reference = references.Asgd(settings, 0.9, (0, 0, 0))
+    reference = Asgd(settings, 0.9, (0, 0, 0))
     for meeting in range(3):
         # in the order of time, but for the meeting's barrier
         order = sorted((SECONDS[rank] * step, rank, step) for rank in range(3) for step in range(1, 4))
@@ -148,13 +128,13 @@ def test_another_number_of_workers_goes_on(num_workers):
     """With the servers' parameters and momentum, which are sharded anew."""
     settings = {"push": "gradients", "push_steps": 2, "server_momentum": 0.8}
     before = run(settings)
-    reference = references.Asgd(settings, 0.0, STEPS).run()
+    reference = Asgd(settings, 0.0, STEPS).run()
     steps = (5, 7, 4, 6)[:num_workers]
     merged = merge_states([result["state"] for result in before])
     again = run_workers(
         num_workers, lambda comm: train(comm, settings, 0.0, steps, state=merged), SimulatedTime(SECONDS[:num_workers])
     )
-    more = references.Asgd(settings, 0.0, steps, start=(reference.weights, reference.velocity)).run()
+    more = Asgd(settings, 0.0, steps, start=(reference.weights, reference.velocity)).run()
     for rank, result in enumerate(again):
         np.testing.assert_allclose(result["history"], more.history[rank], rtol=0, atol=1e-12, err_msg=f"rank {rank}")
         np.testing.assert_allclose(result["models"]["asgd"], more.weights, rtol=0, atol=1e-12)
@@ -171,7 +151,7 @@ def spoil(rank: int, step: int, model: nn.Module) -> None:
 def test_a_worker_that_is_not_finite_drops_its_work(push):
     settings = {"push": push, "push_steps": 3, "fetch_steps": 3}
     results = run(settings, on_step=spoil)
-    reference = references.Asgd(settings, 0.0, STEPS)
+    reference = Asgd(settings, 0.0, STEPS)
     ordinary_push = reference.push
 
     def push_unless_spoilt(rank: int) -> bool:
@@ -217,7 +197,7 @@ def test_a_lost_worker(push, intervals, capsys):
             raise LostWorker
 
     results = run(settings, can_lose=True, on_step=die)
-    reference = references.Asgd(settings, 0.0, STEPS, ends={2: 3}).run()
+    reference = Asgd(settings, 0.0, STEPS, ends={2: 3}).run()
     assert results[2] is None
     lost = slice(32, SIZE)
     reference.weights[lost] = reference.local[0][lost]

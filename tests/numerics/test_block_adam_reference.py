@@ -16,13 +16,7 @@ BETAS = (0.9, 0.99)
 RATE, EPS = 0.01, 1e-8
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny operations on several threads of a busy machine only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Two(nn.Module):

@@ -13,13 +13,7 @@ NUM_SYNCS = 9
 SIZE = 37
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny operations on several threads of a busy machine only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Parameter(nn.Module):

@@ -11,13 +11,7 @@ from asrtool.parallel.in_process import run_workers
 BATCH = 6
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny operations on several threads of a busy machine only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make() -> tuple[nn.Module, torch.optim.Optimizer]:

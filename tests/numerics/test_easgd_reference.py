@@ -1,12 +1,10 @@
 """EASGD and EAMSGD against the equations of Zhang, Choromanska and LeCun (2015) in numpy float64: positions x and velocities v,
 where torch has look-ahead points and momentum buffers."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from asynchronous_references import FRAMES, RATE, SECONDS, SIZE, STEPS, Parameter, asynchronous_easgd, gradient, synchronous_easgd
 from torch import nn
 
 from asrtool.errors import AsrtoolError
@@ -14,25 +12,7 @@ from asrtool.parallel import ParallelConfig, SingleComm, make_algorithm, merge_s
 from asrtool.parallel.in_process import LostWorker, run_workers
 from asrtool.parallel.simulated_time import SimulatedTime
 
-_spec = importlib.util.spec_from_file_location("asynchronous_references", Path(__file__).with_name("asynchronous_references.py"))
-references = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(references)
-FRAMES = references.FRAMES
-RATE = references.RATE
-SECONDS = references.SECONDS
-SIZE = references.SIZE
-STEPS = references.STEPS
-Parameter = references.Parameter
-gradient = references.gradient
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny operations on several threads of a busy machine only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train(comm, settings: dict, momentum: float = 0.0, steps=STEPS, on_step=lambda rank, step, model: None) -> dict:
@@ -75,7 +55,7 @@ def close(left, right, **what) -> None:
 def test_asynchronous(delta, period, alpha):
     """Unequal data; an unequal pace."""
     results = run({"elastic_steps": period, "elastic_alpha": alpha}, momentum=delta)
-    history, centre = references.asynchronous_easgd(delta, period, 0.9 / 3 if alpha is None else alpha)
+    history, centre = asynchronous_easgd(delta, period, 0.9 / 3 if alpha is None else alpha)
     for rank, result in enumerate(results):
         close(result["history"], history[rank], err_msg=f"rank {rank}")
         close(result["end"], history[rank][-1])
@@ -92,7 +72,7 @@ def test_synchronous(delta, period, evaluate):
     settings = {"synchronous": True, "elastic_steps": period, "evaluate": evaluate, "sync_frames": 1, "ema_alpha": [0.25]}
     results = run(settings, momentum=delta)
     past, ema = [], None
-    rounds = list(references.synchronous_easgd(STEPS, delta, period, 0.3))
+    rounds = list(synchronous_easgd(STEPS, delta, period, 0.3))
     reports = results[0]["reports"]
     for index, (t, centre, position, _) in enumerate(rounds):
         if t is None and reports[-1].block_frames == 0:  # the last steps were those of a round
@@ -207,7 +187,7 @@ def test_a_worker_that_is_not_finite_begins_again_at_the_centre(delta):
     assert results[0]["reports"][0].block_frames == 3 * 50 - 10
     assert np.isfinite(results[1]["end"]).all()  # found out at the meeting
     results = run({"elastic_steps": 1}, momentum=delta, on_step=spoil)
-    history, centre = references.asynchronous_easgd(delta, 1, 0.3, spoilt=(1, 5))
+    history, centre = asynchronous_easgd(delta, 1, 0.3, spoilt=(1, 5))
     for rank, result in enumerate(results):
         steps = [step for step in range(STEPS[rank]) if (rank, step) != (1, 4)]
         close([result["history"][step] for step in steps], [history[rank][step] for step in steps], err_msg=f"rank {rank}")
@@ -220,7 +200,7 @@ def test_a_worker_that_is_not_finite_begins_again_at_the_centre(delta):
 def test_synchronous_workers_that_are_not_finite(delta, policy):
     settings = {"synchronous": True, "elastic_steps": 1, "nonfinite": policy, "sync_frames": 1}
     results = run(settings, momentum=delta, on_step=spoil)
-    rounds = list(references.synchronous_easgd(STEPS, delta, 1, 0.3, spoilt=(1, 5), everybody=policy == "skip_block"))
+    rounds = list(synchronous_easgd(STEPS, delta, 1, 0.3, spoilt=(1, 5), everybody=policy == "skip_block"))
     assert [report.nonfinite_ranks for report in results[0]["reports"]].index((1,)) == 4  # the fifth round
     assert [report.skipped for report in results[0]["reports"]].count(True) == (policy == "skip_block")
     for index, (t, centre, _, _) in enumerate(rounds[:-1]):

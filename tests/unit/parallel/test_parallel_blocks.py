@@ -15,14 +15,7 @@ from asrtool.parallel.in_process import run_workers
 from asrtool.parallel.summation import weighted_sum_
 from asrtool.parallel.votes import Vote, decide
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny operations on several threads of a busy machine only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def attached(comm, model: nn.Module | None = None, **settings):

@@ -26,7 +26,12 @@ VARIANTS = {name: {"algorithm": name, "elastic_steps": 2} for name in ALGORITHMS
     "easgd_mean": {"algorithm": "easgd", "elastic_steps": 2, "evaluate": "mean"},
     "easgd_synchronous": {"algorithm": "easgd", "elastic_steps": 2, "synchronous": True},
     "easgd_synchronous_mean": {"algorithm": "easgd", "elastic_steps": 1, "synchronous": True, "evaluate": "mean"},
+    "bmuf_overlap": {"algorithm": "bmuf", "overlap": True, "nesterov": True},
+    "bmuf_bfloat16": {"algorithm": "bmuf", "exchange_dtype": "bfloat16"},
+    "averaging_both": {"algorithm": "model_averaging", "overlap": True, "exchange_dtype": "bfloat16"},
+    "bsp_overlap": {"algorithm": "bsp", "overlap": True, "bucket_mb": 1e-4},
 }
+EXTRA_FLATS = {"bmuf_overlap": 2.0, "bmuf_bfloat16": 1.5, "averaging_both": 2.5}  # flat buffers beyond the one that all may have
 CASES = [(name, size) for name in VARIANTS for size in ([1] if name == "single" else [1, 2, 3])]
 
 
