@@ -90,7 +90,7 @@ class Saver:
         position.batches_in_epoch = parts.train_loader.num_batches(position.epoch)
         position.batches_done = round(share * position.batches_in_epoch)
         epoch = position.epoch + position.recorded_fraction
-        parts.announce(epoch, "workers", f"going on with {len(parts.comm.alive)} workers instead of {len(before.ranks)}")
+        parts.announce(epoch, "workers", f"going on with {len(parts.comm.alive)} worker(s) instead of {len(before.ranks)}")
 
     def roll_back(self, why: str) -> None:
         """Returns to the last checkpoint with a lower rate, and saves that.

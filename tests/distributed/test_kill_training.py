@@ -31,5 +31,5 @@ def test_an_asynchronous_training_goes_on_without_a_worker_and_then_with_another
     episodes, wrong = KILL["torment"](broken, ["kill worker", "kill worker 0"], seed=5, longest_s=0.2, elastic=False)
     assert wrong == [] and [episode.status for episode in episodes] == [None, 1]
     assert "is lost; training goes on with 2 of 3" in episodes[0].log
-    assert "going on with 3 workers instead of 2" in broken.log.read_text()
+    assert "going on with 3 worker(s) instead of 2" in broken.log.read_text()
     assert KILL["CHECKS"]["not_sane"](broken.experiment) == []

@@ -101,7 +101,7 @@ def test_four_workers_then_two_then_three(runs, tmp_path, start, blows, restored
     seen = sum(frames[1]["seen"]) + frames[1]["before"]
     assert abs(seen / frames[1]["total"] - 1) < 0.25, "about one epoch in all"
     texts = [record["text"] for record in runs.records(tmp_path / "exp", "event")]
-    assert texts == ["going on with 2 workers instead of 4", "going on with 3 workers instead of 2"]
+    assert texts == ["going on with 2 worker(s) instead of 4", "going on with 3 worker(s) instead of 2"]
     valid = [record for record in runs.records(tmp_path / "exp", "valid") if record["model"] == algorithm]
     assert valid[1]["loss"] < valid[0]["loss"] < 2
     assert {record["workers"] for record in runs.records(tmp_path / "exp", "train")} == {4, 2, 3}
