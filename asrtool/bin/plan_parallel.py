@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
 
     from asrtool.errors import AsrtoolError
     from asrtool.parallel.planning import Situation, describe, parse_link
-    from asrtool.parallel.simulated_time import Link, SimulatedTime
+    from asrtool.parallel.simulation.simulated_time import Link, SimulatedTime
 
     if given.num_workers < 1:
         raise AsrtoolError(f"--num-workers must be at least 1, not {given.num_workers}")

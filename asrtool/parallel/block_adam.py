@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from asrtool.errors import AsrtoolError
+from asrtool.parallel.exchange.summation import update_elements
 from asrtool.parallel.flat_buffer import FlatBuffer
 from asrtool.parallel.protocol import Comm
-from asrtool.parallel.summation import update_elements
 from asrtool.parallel.votes import Decision
 
 

@@ -13,9 +13,9 @@ from asrtool.parallel import state as states
 from asrtool.parallel.averaging import Averages, average_names
 from asrtool.parallel.buffers import ModelBuffers, agreeing_mean, follow_replicated
 from asrtool.parallel.config import ParallelConfig
+from asrtool.parallel.exchange.summation import ranges, update_elements
 from asrtool.parallel.flat_buffer import FlatBuffer
 from asrtool.parallel.protocol import Comm, SyncReport
-from asrtool.parallel.summation import ranges, update_elements
 
 
 class Piece:

@@ -7,11 +7,12 @@ import torch
 import torch.distributed as dist
 
 from asrtool.errors import AsrtoolError
-from asrtool.parallel.comm import SingleComm, TorchComm
-from asrtool.parallel.heartbeat import Heartbeat, end_process
+from asrtool.parallel.exchange.comm import TorchComm
+from asrtool.parallel.exchange.single_comm import SingleComm
 from asrtool.parallel.protocol import Comm
-from asrtool.parallel.rendezvous import Rendezvous, store_from_environment
-from asrtool.parallel.tcp_comm import TcpComm
+from asrtool.parallel.sockets.heartbeat import Heartbeat, end_process
+from asrtool.parallel.sockets.rendezvous import Rendezvous, store_from_environment
+from asrtool.parallel.sockets.tcp_comm import TcpComm
 
 
 class WatchedTorchComm(TorchComm):

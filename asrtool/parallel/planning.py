@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 from asrtool.errors import AsrtoolError
 from asrtool.parallel.config import ParallelConfig
+from asrtool.parallel.exchange.traffic import of_exchange
 from asrtool.parallel.flat_buffer import shard_size
-from asrtool.parallel.simulated_time import SimulatedTime
-from asrtool.parallel.traffic import of_exchange
+from asrtool.parallel.simulation.simulated_time import SimulatedTime
 
 RULE_FRAMES = 120_000
 """Frames of all workers together between two syncs."""

@@ -6,8 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from asrtool.parallel.exchange.summation import ranges, update_elements
 from asrtool.parallel.protocol import Comm
-from asrtool.parallel.summation import ranges, update_elements
 
 
 class Travel(Protocol):

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from asrtool.parallel.bmuf import Bmuf
-from asrtool.parallel.comm import SingleComm
 from asrtool.parallel.config import ParallelConfig
+from asrtool.parallel.exchange.single_comm import SingleComm
+from asrtool.parallel.exchange.summation import weighted_sum_
 from asrtool.parallel.protocol import UpdateRange
-from asrtool.parallel.summation import weighted_sum_
 from asrtool.train.config import TrainConfig
 from asrtool.train.run import TrainPaths, train_network
 

@@ -10,9 +10,9 @@ import torch
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
-from asrtool.parallel.in_process import InProcessComm, run_workers
 from asrtool.parallel.protocol import SyncReport
-from asrtool.parallel.simulated_time import Link, SimulatedTime
+from asrtool.parallel.simulation.in_process import InProcessComm, run_workers
+from asrtool.parallel.simulation.simulated_time import Link, SimulatedTime
 from asrtool.train.config import TrainConfig
 from asrtool.train.disk import writing
 from asrtool.train.measure_speed import seconds_per_frame, update_seconds_per_element

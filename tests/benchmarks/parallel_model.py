@@ -1,4 +1,4 @@
-"""The model of time (asrtool/parallel/simulated_time.py) against real processes at N = 1, 2 and 4 and two speeds of the link.
+"""The model of time (simulation/simulated_time.py) against real processes at N = 1, 2 and 4 and two speeds of the link.
 
 usage: parallel_model.py [SECONDS_OF_ONE_BLOCK]     prints NAME ours=MODELLED reference=MEASURED ratio=... unit=s
 
@@ -64,7 +64,8 @@ def worker(rank: int, size: int, store: str, seconds: float) -> None:
     import torch.distributed as dist
     from torch import nn
 
-    from asrtool.parallel.comm import SingleComm, TorchComm
+    from asrtool.parallel.exchange.comm import TorchComm
+    from asrtool.parallel.exchange.single_comm import SingleComm
 
     torch.set_num_threads(1)
     comm = SingleComm()
@@ -151,8 +152,8 @@ def run_all(processes: list[subprocess.Popen]) -> dict:
 
 def modelled(size: int, link_mbit: float | None, found: dict, update_s: float, nominal: bool = False) -> list[float]:
     """Seconds of each round's block with a sync: those without, and what the model of time adds."""
-    from asrtool.parallel.in_process import run_workers
-    from asrtool.parallel.simulated_time import Link, SimulatedTime
+    from asrtool.parallel.simulation.in_process import run_workers
+    from asrtool.parallel.simulation.simulated_time import Link, SimulatedTime
 
     frames = found["count"] * BATCH
     hosts = [0 if link_mbit is None else rank * 2 // size for rank in range(size)]

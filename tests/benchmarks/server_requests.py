@@ -21,7 +21,7 @@ def work(rank: int, size: int, folder: str, results) -> None:
     import torch
     import torch.distributed as dist
 
-    from asrtool.parallel.tcp_comm import TcpComm
+    from asrtool.parallel.sockets.tcp_comm import TcpComm
 
     class Sum:
         def __init__(self, shard_size: int) -> None:

@@ -31,7 +31,7 @@ def work(rank: int, size: int, store: str, shared_memory: bool, repeats: int) ->
     from torch import nn
 
     from asrtool.parallel import ParallelConfig, make_algorithm
-    from asrtool.parallel.comm import TorchComm
+    from asrtool.parallel.exchange.comm import TorchComm
 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=120))

@@ -6,7 +6,7 @@ from parallel_variants import BATCH, EXTRA_FLATS, VARIANTS, assert_same_ends, ma
 from torch import nn
 
 from asrtool.parallel import Comm
-from asrtool.parallel.summation import UPDATE_ELEMENTS
+from asrtool.parallel.exchange.summation import UPDATE_ELEMENTS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -19,8 +19,9 @@ import torch.distributed as dist
 from torch import nn
 
 from asrtool.errors import AsrtoolError
-from asrtool.parallel import ParallelConfig, make_algorithm, make_comm, summation
-from asrtool.parallel.tcp_comm import TcpComm
+from asrtool.parallel import ParallelConfig, make_algorithm, make_comm
+from asrtool.parallel.exchange import summation
+from asrtool.parallel.sockets.tcp_comm import TcpComm
 from asrtool.train.guard import die_with_parent
 
 SHARD = 1000

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from asrtool.parallel import hierarchical, summation
-from asrtool.parallel.comm import TorchComm
+from asrtool.parallel.exchange import hierarchical, summation
+from asrtool.parallel.exchange.comm import TorchComm
 
 SHARD = 103  # several messages and ranges, with ragged ends
 DTYPES = [torch.float32, torch.bfloat16]

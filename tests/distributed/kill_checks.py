@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from asrtool.parallel.comm import SingleComm
 from asrtool.parallel.config import ParallelConfig
+from asrtool.parallel.exchange.single_comm import SingleComm
 from asrtool.parallel.state import merge_states
 from asrtool.train.checkpoint import CheckpointStore
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asrtool.io.config import load_config
-from asrtool.parallel.in_process import run_workers
 from asrtool.parallel.registry import needs_servers
+from asrtool.parallel.simulation.in_process import run_workers
 from asrtool.train.config import TrainConfig
 from asrtool.train.run import TrainPaths, train_network
 

@@ -14,8 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from asrtool.parallel import ParallelConfig, hierarchical, make_algorithm, summation
-from asrtool.parallel.comm import TorchComm
+from asrtool.parallel import ParallelConfig, make_algorithm
+from asrtool.parallel.exchange import hierarchical, summation
+from asrtool.parallel.exchange.comm import TorchComm
 
 BATCH = 8
 

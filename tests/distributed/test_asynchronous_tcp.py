@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from asrtool.parallel import summation
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.exchange import summation
+from asrtool.parallel.simulation.in_process import run_workers
 
 SCRIPT = Path(__file__).with_name("asynchronous_toy.py")
 _spec = importlib.util.spec_from_file_location("asynchronous_toy", SCRIPT)

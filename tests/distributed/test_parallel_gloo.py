@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.simulation.in_process import run_workers
 
 HERE = Path(__file__).parent
 SCRIPT = HERE / "parallel_toy.py"

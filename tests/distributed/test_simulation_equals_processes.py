@@ -42,7 +42,7 @@ def paths(toy: Path, experiment: Path) -> TrainPaths:
 
 def worker(rank: int, size: int, toy: Path, names: list[str]) -> None:
     """One real worker: trains by each algorithm, one after the other."""
-    from asrtool.parallel.comm import TorchComm
+    from asrtool.parallel.exchange.comm import TorchComm
 
     os.environ |= {"OMP_NUM_THREADS": "1", "RANK": str(rank), "GROUP_RANK": str(rank // WORKERS_PER_HOST[size])}
     torch.set_num_threads(1)

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from forked import fork_ranks
 
 from asrtool.parallel import make_comm
-from asrtool.parallel.comm import TorchComm
+from asrtool.parallel.exchange.comm import TorchComm
 
 SCENARIOS = ["bmuf", "nesterov"]
 SHARD = 250_000

@@ -8,8 +8,8 @@ from torch import nn
 
 from asrtool.errors import AsrtoolError
 from asrtool.parallel import ParallelConfig, SingleComm, make_algorithm, merge_states
-from asrtool.parallel.in_process import LostWorker, run_workers
-from asrtool.parallel.simulated_time import SimulatedTime
+from asrtool.parallel.simulation.in_process import LostWorker, run_workers
+from asrtool.parallel.simulation.simulated_time import SimulatedTime
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

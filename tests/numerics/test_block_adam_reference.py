@@ -9,7 +9,7 @@ from torch import nn
 
 from asrtool.errors import AsrtoolError
 from asrtool.parallel import ParallelConfig, SingleComm, make_algorithm, merge_states
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.simulation.in_process import run_workers
 
 SIZE = 37
 BETAS = (0.9, 0.99)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from asrtool.parallel import ParallelConfig, SingleComm, make_algorithm, merge_states
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.simulation.in_process import run_workers
 
 SIZE = 37
 NUM_WORKERS = 3

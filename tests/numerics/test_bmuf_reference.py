@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from asrtool.parallel import ParallelConfig, SingleComm, make_algorithm
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.simulation.in_process import run_workers
 
 NUM_WORKERS = 3
 NUM_SYNCS = 9

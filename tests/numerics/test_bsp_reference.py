@@ -6,7 +6,7 @@ from torch import nn
 
 from asrtool.errors import AsrtoolError
 from asrtool.parallel import ParallelConfig, make_algorithm
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.simulation.in_process import run_workers
 
 BATCH = 6
 

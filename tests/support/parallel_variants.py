@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from asrtool.parallel import ALGORITHMS, ParallelConfig, SingleComm, make_algorithm
-from asrtool.parallel.in_process import run_workers
 from asrtool.parallel.registry import needs_servers
-from asrtool.parallel.simulated_time import SimulatedTime
+from asrtool.parallel.simulation.in_process import run_workers
+from asrtool.parallel.simulation.simulated_time import SimulatedTime
 
 BATCH = 4
 SYNC_FRAMES = 8

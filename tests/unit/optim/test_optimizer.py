@@ -9,7 +9,7 @@ import torch
 
 from asrtool.optim.optimizer import OptimizerConfig, clip_gradients, make_optimizer, parameter_groups, set_learning_rate
 from asrtool.parallel import ALGORITHMS, ParallelConfig, SingleComm, make_algorithm
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.simulation.in_process import run_workers
 
 STEPS = [(0.1, 2.0), (0.2, -1.0), (0.2, 0.5), (0.05, -3.0)]
 

@@ -10,9 +10,9 @@ from torch import nn
 from asrtool.errors import AsrtoolError
 from asrtool.io.config import from_dict
 from asrtool.parallel import ParallelConfig, SingleComm, make_algorithm, merge_states
+from asrtool.parallel.exchange.summation import weighted_sum_
 from asrtool.parallel.flat_buffer import FlatBuffer
-from asrtool.parallel.in_process import run_workers
-from asrtool.parallel.summation import weighted_sum_
+from asrtool.parallel.simulation.in_process import run_workers
 from asrtool.parallel.votes import Vote, decide
 
 pytestmark = pytest.mark.usefixtures("one_thread")

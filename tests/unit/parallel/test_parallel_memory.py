@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from asrtool.parallel import ParallelConfig, make_algorithm
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.simulation.in_process import run_workers
 
 NUM_WORKERS = 4
 NUM_AVERAGES = 3  # MA and two EMAs

@@ -4,9 +4,9 @@ import pytest
 
 from asrtool.errors import AsrtoolError
 from asrtool.parallel.config import ParallelConfig
-from asrtool.parallel.in_process import run_workers
 from asrtool.parallel.planning import Situation, describe, make_plan, parse_link, too_few_data
-from asrtool.parallel.simulated_time import Link, SimulatedTime
+from asrtool.parallel.simulation.in_process import run_workers
+from asrtool.parallel.simulation.simulated_time import Link, SimulatedTime
 
 
 def situation(link_mbit: float, **settings) -> Situation:

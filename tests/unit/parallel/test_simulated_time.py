@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from asrtool.parallel.in_process import run_workers
-from asrtool.parallel.simulated_time import Link, SimulatedTime
+from asrtool.parallel.simulation.in_process import run_workers
+from asrtool.parallel.simulation.simulated_time import Link, SimulatedTime
 
 
 class Sink:

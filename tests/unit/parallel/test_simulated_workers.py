@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from asrtool.errors import AsrtoolError
-from asrtool.parallel.in_process import LostWorker, run_workers
+from asrtool.parallel.exchange.summation import weighted_sum_
 from asrtool.parallel.protocol import Comm
-from asrtool.parallel.simulated_time import Link, SimulatedTime
-from asrtool.parallel.summation import weighted_sum_
+from asrtool.parallel.simulation.in_process import LostWorker, run_workers
+from asrtool.parallel.simulation.simulated_time import Link, SimulatedTime
 
 
 class Adding:

@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
-from asrtool.parallel import traffic
+from asrtool.parallel.exchange import traffic
+from asrtool.parallel.exchange.single_comm import SingleComm
+from asrtool.parallel.exchange.summation import host_groups, may_hold_sum, sum_dtype, weighted_sum_
 from asrtool.parallel.range_updates import block_momentum_, follow_exponential_, follow_mean_
-from asrtool.parallel.single_comm import SingleComm
-from asrtool.parallel.summation import host_groups, may_hold_sum, sum_dtype, weighted_sum_
 
 HOSTS = [[0, 0, 0, 0], [0, 1, 2, 3], [0, 0, 1, 1], [0, 1, 1, 0], [0, 0, 0, 1], [0, 1, 0, 2]]
 WEIGHTS = [[1, 1, 1, 1], [0.3, 1, 0.7, 1], [0, 1, 0.5, 1], [1, 0, 0, 2], [0, 0, 0, 0.1], [0, 0, 0, 0]]

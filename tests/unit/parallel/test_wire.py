@@ -10,11 +10,11 @@ import torch
 import torch.distributed as dist
 
 from asrtool.errors import AsrtoolError
-from asrtool.parallel import rendezvous as rendezvous_module
-from asrtool.parallel import wire
-from asrtool.parallel.rendezvous import HELLO, Rendezvous, close_all, own_address
-from asrtool.parallel.shard_requests import Requests
-from asrtool.parallel.shard_service import ShardService
+from asrtool.parallel.sockets import rendezvous as rendezvous_module
+from asrtool.parallel.sockets import wire
+from asrtool.parallel.sockets.rendezvous import HELLO, Rendezvous, close_all, own_address
+from asrtool.parallel.sockets.shard_requests import Requests
+from asrtool.parallel.sockets.shard_service import ShardService
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import resource
 import pytest
 
 from asrtool.errors import AsrtoolError
-from asrtool.parallel.comm import SingleComm
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.exchange.single_comm import SingleComm
+from asrtool.parallel.simulation.in_process import run_workers
 from asrtool.train import experiment, model_writer, run
 from asrtool.train.checkpoint import CheckpointStore
 from asrtool.train.disk import writing

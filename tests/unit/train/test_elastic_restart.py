@@ -7,9 +7,9 @@ import torch
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.config import load_config
-from asrtool.parallel.comm import SingleComm
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.exchange.single_comm import SingleComm
 from asrtool.parallel.registry import ALGORITHMS
+from asrtool.parallel.simulation.in_process import run_workers
 from asrtool.train.at_sync import AtSync
 from asrtool.train.checkpoint import CheckpointStore, Workers
 from asrtool.train.config import TrainConfig

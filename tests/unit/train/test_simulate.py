@@ -11,7 +11,7 @@ import torch
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.config import load_config
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.simulation.in_process import run_workers
 from asrtool.train import simulate
 from asrtool.train.config import TrainConfig
 from asrtool.train.measure_speed import seconds_per_frame, update_seconds_per_element

@@ -7,7 +7,7 @@ import torch
 
 from asrtool.io.config import load_config
 from asrtool.loader.loader import Loader
-from asrtool.parallel.in_process import run_workers
+from asrtool.parallel.simulation.in_process import run_workers
 from asrtool.train.at_sync import AtSync
 from asrtool.train.config import TrainConfig
 from asrtool.train.run import TrainPaths, train_network

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from asrtool.parallel.traffic import Traffic, of_exchange
+from asrtool.parallel.exchange.traffic import Traffic, of_exchange
 
 
 @dataclass(frozen=True)

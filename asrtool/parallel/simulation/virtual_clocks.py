@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from asrtool.parallel.simulated_time import SimulatedTime
+from asrtool.parallel.simulation.simulated_time import SimulatedTime
 
 
 class VirtualClocks:

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.guard_note import CUT_OFF, JOINED, tell_guard
-from asrtool.parallel import wire
-from asrtool.parallel.comm import Done
-from asrtool.parallel.heartbeat import HAS_STOPPED, Heartbeat, lost_message
-from asrtool.parallel.hub import Hub, Member
+from asrtool.parallel.exchange.single_comm import Done
+from asrtool.parallel.exchange.summation import update_in_ranges
 from asrtool.parallel.protocol import ShardServer, UpdateRange
-from asrtool.parallel.rendezvous import Rendezvous, close_all
-from asrtool.parallel.shard_requests import Requests
-from asrtool.parallel.shard_service import ShardService
-from asrtool.parallel.summation import update_in_ranges
+from asrtool.parallel.sockets import wire
+from asrtool.parallel.sockets.heartbeat import HAS_STOPPED, Heartbeat, lost_message
+from asrtool.parallel.sockets.hub import Hub, Member
+from asrtool.parallel.sockets.rendezvous import Rendezvous, close_all
+from asrtool.parallel.sockets.shard_requests import Requests
+from asrtool.parallel.sockets.shard_service import ShardService
 
 Result = TypeVar("Result")
 

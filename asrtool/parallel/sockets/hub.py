@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from asrtool.errors import AsrtoolError
-from asrtool.parallel import wire
-from asrtool.parallel.summation import host_groups, sum_dtype
+from asrtool.parallel.exchange.summation import host_groups, sum_dtype
+from asrtool.parallel.sockets import wire
 
 METHODS = ("barrier", "all_reduce", "all_gather", "broadcast", "reduce_scatter")
 CALL = struct.Struct("<IBQ")  # number of the call, method, bytes that follow

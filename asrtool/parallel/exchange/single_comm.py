@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from asrtool.parallel.exchange.summation import sum_dtype, update_in_ranges, weighted_sum_
 from asrtool.parallel.protocol import ShardServer, UpdateRange
-from asrtool.parallel.summation import sum_dtype, update_in_ranges, weighted_sum_
 
 
 class Done:

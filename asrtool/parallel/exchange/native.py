@@ -6,9 +6,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from asrtool.parallel.lane import Lane
+from asrtool.parallel.exchange.lane import Lane
+from asrtool.parallel.exchange.summation import sum_dtype, update_in_ranges, weighted_sum_
 from asrtool.parallel.protocol import UpdateRange
-from asrtool.parallel.summation import sum_dtype, update_in_ranges, weighted_sum_
 
 
 def reduce_scatter(lane: Lane, flat: Tensor, weights: Sequence[float]) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from asrtool.parallel.summation import host_groups
+from asrtool.parallel.exchange.summation import host_groups
 
 
 class Traffic(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from asrtool.errors import AsrtoolError
-from asrtool.parallel.virtual_clocks import VirtualClocks
+from asrtool.parallel.simulation.virtual_clocks import VirtualClocks
 
 
 @dataclass

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from asrtool.errors import AsrtoolError
-from asrtool.parallel import traffic
-from asrtool.parallel.baton import Baton, Meeting
+from asrtool.parallel.exchange import traffic
+from asrtool.parallel.exchange.summation import ranges, sum_dtype, update_elements, update_in_ranges, weighted_sum_
 from asrtool.parallel.protocol import HEADER_SIZE, ShardServer, UpdateRange
-from asrtool.parallel.simulated_time import SimulatedTime
-from asrtool.parallel.summation import ranges, sum_dtype, update_elements, update_in_ranges, weighted_sum_
-from asrtool.parallel.virtual_clocks import VirtualClocks
+from asrtool.parallel.simulation.baton import Baton, Meeting
+from asrtool.parallel.simulation.simulated_time import SimulatedTime
+from asrtool.parallel.simulation.virtual_clocks import VirtualClocks
 
 Result = TypeVar("Result")
 

@@ -1,4 +1,4 @@
-"""Exchange between ranks over torch.distributed; single_comm.py has one rank alone, in_process.py virtual workers."""
+"""Exchange between ranks over torch.distributed; single_comm.py has one rank alone, simulation/in_process.py virtual workers."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from asrtool.parallel import native as collectives
-from asrtool.parallel import traffic
-from asrtool.parallel.background import Background, Job
-from asrtool.parallel.hierarchical import Exchange
-from asrtool.parallel.lane import Lane, find_hosts
+from asrtool.parallel.exchange import native as collectives
+from asrtool.parallel.exchange import traffic
+from asrtool.parallel.exchange.background import Background, Job
+from asrtool.parallel.exchange.hierarchical import Exchange
+from asrtool.parallel.exchange.lane import Lane, find_hosts
+from asrtool.parallel.exchange.shared_memory import SharedMemory
+from asrtool.parallel.exchange.summation import sum_dtype
 from asrtool.parallel.protocol import UpdateRange
-from asrtool.parallel.shared_memory import SharedMemory
-from asrtool.parallel.single_comm import Done, SingleComm
-from asrtool.parallel.summation import sum_dtype
-
-__all__ = ["Done", "SingleComm", "TorchComm"]
 
 
 class TorchComm:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from asrtool.parallel.lane import Lane
+from asrtool.parallel.exchange.lane import Lane
+from asrtool.parallel.exchange.summation import UPDATE_ELEMENTS, may_hold_sum, ranges, sum_dtype, weighted_sum_
+from asrtool.parallel.exchange.traffic import carrier
 from asrtool.parallel.protocol import UpdateRange
-from asrtool.parallel.summation import UPDATE_ELEMENTS, may_hold_sum, ranges, sum_dtype, weighted_sum_
-from asrtool.parallel.traffic import carrier
 
 MESSAGE_ELEMENTS = 1024 * 1024  # of one message, 4 MiB of float32
 MESSAGES_AHEAD = 4  # messages from each peer that may arrive before they are added up: bounds the staging memory

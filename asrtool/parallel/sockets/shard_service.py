@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from asrtool.errors import AsrtoolError
-from asrtool.parallel import wire
+from asrtool.parallel.exchange.summation import ranges, update_elements
 from asrtool.parallel.protocol import HEADER_SIZE, ShardServer
-from asrtool.parallel.summation import ranges, update_elements
+from asrtool.parallel.sockets import wire
 
 REQUEST = struct.Struct(f"<IBBQ{HEADER_SIZE}d")  # piece, SEND | RECEIVE, dtype, elements, header; then the values
 REPLY = struct.Struct(f"<{HEADER_SIZE}d")  # header; then the values

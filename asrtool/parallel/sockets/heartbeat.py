@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from asrtool.parallel import wire
-from asrtool.parallel.rendezvous import Rendezvous
+from asrtool.parallel.sockets import wire
+from asrtool.parallel.sockets.rendezvous import Rendezvous
 
 FRAME = struct.Struct("<BI")  # kind, rank
 BEAT, LOST, GOODBYE, STOPPED = range(4)

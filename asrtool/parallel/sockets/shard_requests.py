@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
-from asrtool.parallel import wire
-from asrtool.parallel.shard_service import DTYPES, RECEIVE, REPLY, REQUEST, SEND, ShardService
-from asrtool.parallel.summation import ranges, update_elements
+from asrtool.parallel.exchange.summation import ranges, update_elements
+from asrtool.parallel.sockets import wire
+from asrtool.parallel.sockets.shard_service import DTYPES, RECEIVE, REPLY, REQUEST, SEND, ShardService
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _END = object()

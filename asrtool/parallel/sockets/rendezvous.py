@@ -16,7 +16,7 @@ from typing import Any
 import torch.distributed as dist
 
 from asrtool.errors import AsrtoolError
-from asrtool.parallel import wire
+from asrtool.parallel.sockets import wire
 
 HELLO = struct.Struct("<16s16sI")  # token of the run, purpose of the connection, rank
 HELLO_LIMIT_S = 10.0  # for a stranger that connects and says nothing
