@@ -1,20 +1,11 @@
 # shellcheck shell=bash
 # Sourced by steps that train: a job that saves its state and ends when the step is told to stop, and what it leaves.
 
-# stoppable_job DIR LOG COMMAND...: runs COMMAND, which ends by making DIR/done, in the background, so that a signal to the script
-# (SIGTERM, SIGINT, SIGHUP) reaches it at once. Earlier messages in LOG stay in LOG's *.before.log. Exits with 143 when it was
-# stopped, with 1 and the log's errors when it has failed.
-stoppable_job() {
-  local dir=$1 log=$2 job status=0 stopped=false
-  shift 2
-  mkdir -p "$(dirname "$log")"
-  if [ -f "$dir/done" ]; then
-    echo "$0: $dir: training is done already; remove the directory to train again" >&2
-    return
-  fi
-  if [ -f "$log" ]; then  # of a run that was stopped or killed
-    cat "$log" >>"${log%.log}.before.log" || true
-  fi
+# stoppable COMMAND...: runs COMMAND in the background, so that a signal to the script (SIGTERM, SIGINT, SIGHUP) reaches it at once, as
+# SIGTERM, and waits for it to end. Returns its status; $stopped says whether there was a signal.
+stoppable() {
+  local job status=0
+  stopped=false
   "$@" &
   job=$!
   trap 'stopped=true; kill -TERM "$job" 2>/dev/null || true' TERM INT HUP
@@ -24,6 +15,23 @@ stoppable_job() {
     wait "$job" || status=$?
   fi
   trap - TERM INT HUP
+  return "$status"
+}
+
+# stoppable_job DIR LOG COMMAND...: a training by COMMAND, which ends by making DIR/done. Earlier messages in LOG stay in LOG's
+# *.before.log. Exits with 143 when it was stopped, with 1 and the log's errors when it has failed.
+stoppable_job() {
+  local dir=$1 log=$2 status=0
+  shift 2
+  mkdir -p "$(dirname "$log")"
+  if [ -f "$dir/done" ]; then
+    echo "$0: $dir: training is done already; remove the directory to train again" >&2
+    return
+  fi
+  if [ -f "$log" ]; then  # of a run that was stopped or killed
+    cat "$log" >>"${log%.log}.before.log" || true
+  fi
+  stoppable "$@" || status=$?
   if $stopped && [ ! -f "$dir/done" ]; then
     echo "$0: $dir: stopped on request; start again to go on from the last checkpoint" >&2
     exit 143

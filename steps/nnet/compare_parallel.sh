@@ -35,6 +35,7 @@ recorded_command=     # the recipe's command line, to be recorded in place of th
 simulate="asrtool simulate-parallel"
 
 . utils/parse_options.sh
+. utils/stoppable_job.sh
 
 if [ $# != 4 ]; then
   echo "Usage: $0 [options] <ali-dir> <train-data> <valid-data> <dir>" >&2
@@ -74,8 +75,15 @@ run_phase() {
     [ -n "$threads" ] || continue
     at_once=$((nj / threads))
     echo "$(date '+%F %T') $2: $count job(s) of $threads thread(s)" >&2
-    $1 --num-threads "$threads" --max-jobs-run $((at_once > 0 ? at_once : 1)) "JOB=1:$count" \
-      "$dir/log/$(basename "$list" .jsonl).JOB.log" asrtool compare-parallel run "$list" JOB </dev/null
+    # shellcheck disable=SC2086  # $1 has options
+    if ! stoppable $1 --num-threads "$threads" --max-jobs-run $((at_once > 0 ? at_once : 1)) "JOB=1:$count" \
+      "$dir/log/$(basename "$list" .jsonl).JOB.log" asrtool compare-parallel run "$list" JOB </dev/null; then
+      if $stopped; then
+        echo "$0: $dir: stopped on request; start again to go on from what is there" >&2
+        exit 143
+      fi
+      exit 1
+    fi
   done <"$dir/.jobs"
   rm -f "$dir/.jobs"
 }
