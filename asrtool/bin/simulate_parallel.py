@@ -1,19 +1,16 @@
 """Train a network by N virtual workers in one process, exactly, and model the time that N real ones would take."""
 
 import os
-from pathlib import Path
 
-from asrtool.arguments import boolean, existing_path, parser
+from asrtool.arguments import boolean, parser
+from asrtool.bin._train_options import add_train_options, run_training
 
-SIGTERM_STATUS = 143
 EXAMPLE = "asrtool simulate-parallel --num-workers 16 --config conf/lstm.yaml exp/tri_ali data/train data/valid exp/lstm_n16"
 
 
 def main(arguments: list[str]) -> int:
     options = parser("simulate-parallel", __doc__, EXAMPLE)
     options.add_argument("--num-workers", type=int, required=True, help="N")
-    options.add_argument("--config", type=existing_path, required=True, help="settings, YAML; see asrtool/train/config.py")
-    options.add_argument("--valid-alignments", type=existing_path, help="alignments of VALID_DATA (default: those in ALI_DIR)")
     options.add_argument("--workers-per-host", type=int, default=1, help="workers that share a host and its link (default 1)")
     options.add_argument("--link-mbit", type=float, default=1000.0, help="a host's link, Mbit/s each way (default 1000)")
     options.add_argument("--latency-ms", type=float, default=0.1, help="of a message between hosts (default 0.1)")
@@ -24,22 +21,12 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--jitter", type=float, default=0.0, help="the same for each minibatch anew")
     options.add_argument("--time-seed", type=int, default=1, help="of --spread and --jitter (default 1)")
     options.add_argument("--use-gpu", type=boolean, help="true|false: train on the current GPU (default: if there is one)")
-    options.add_argument("ali_dir", type=existing_path, help="directory with ali.*.gz and final.mdl")
-    options.add_argument("train_data", type=existing_path)
-    options.add_argument("valid_data", type=existing_path)
-    options.add_argument("exp_dir", type=Path, help="as with train-nnet; simulation.json says what was modelled")
-    options.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that replace those of the file, a.b=value")
+    add_train_options(options, "as with train-nnet; simulation.json says what was modelled")
     given = options.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: one virtual worker has one thread
 
-    from asrtool.io.config import load_config
-    from asrtool.train.config import TrainConfig
-    from asrtool.train.run import TrainPaths
     from asrtool.train.simulate import Simulation, simulate_training
-    from asrtool.train.stop import Stopped
 
-    config = load_config(TrainConfig, given.config, given.overrides)
-    paths = TrainPaths(given.ali_dir, given.train_data, given.valid_data, given.exp_dir, given.valid_alignments)
     simulation = Simulation(
         num_workers=given.num_workers,
         workers_per_host=given.workers_per_host,
@@ -53,9 +40,4 @@ def main(arguments: list[str]) -> int:
         seed=given.time_seed,
         use_gpu=given.use_gpu,
     )
-    try:
-        simulate_training(config, paths, simulation)
-    except Stopped:
-        print(f"{given.exp_dir}: stopped on request; the same command goes on from here")
-        return SIGTERM_STATUS
-    return 0
+    return run_training(given, lambda config, paths: simulate_training(config, paths, simulation))

@@ -118,10 +118,6 @@ class AsynchronousAlgorithm(GlobalModel):
         account.max_staleness = max([account.max_staleness, *staleness])
         account.dropped += sum(int(reply.dropped) for reply in replies)
 
-    def _is_healthy(self) -> bool:
-        """Whether the worker's parameters are finite (packed before) and its buffers not NaN."""
-        return self.buffer.is_finite() and not bool(torch.isnan(self.buffers.read()).any())
-
     def _note_dropped_work(self) -> None:
         """The worker's parameters are not finite: its optimiser and buffers begin again too."""
         self.account.troubles += 1

@@ -104,8 +104,7 @@ class BlockAlgorithm(GlobalModel):
 
     def _vote(self, out_of_data: bool) -> Decision:
         self.buffer.pack()
-        finite = self.buffer.is_finite() and not bool(torch.isnan(self.buffers.read()).any())
-        vote = Vote(self.pending_frames, out_of_data, finite)
+        vote = Vote(self.pending_frames, out_of_data, self._is_healthy())
         row = torch.tensor(vote, dtype=torch.float64, device=self.buffer.flat.device)
         votes = self.comm.all_gather(row).view(self.comm.size, len(vote)).tolist()
         decision = decide([Vote(int(f), bool(out), bool(good)) for f, out, good in votes], self.config, self.warming_up)

@@ -59,8 +59,9 @@ class SynchronousEasgd(Easgd):
     def _round(self, has_data: bool) -> bool:
         """Votes, the global model when it is due, the beginning of the elastic step; True when nobody has data left."""
         self.buffer.pack()
-        finite = self.buffer.is_finite() and not bool(torch.isnan(self.buffers.read()).any())
-        row = torch.tensor([self.pending_frames, has_data, finite], dtype=torch.float64, device=self.buffer.flat.device)
+        row = torch.tensor(
+            [self.pending_frames, has_data, self._is_healthy()], dtype=torch.float64, device=self.buffer.flat.device
+        )
         rows = self.comm.all_gather(row).view(self.comm.size, 3).tolist()
         frames, has, fine = ([row[column] for row in rows] for column in range(3))
         finished = not any(has)

@@ -159,6 +159,10 @@ class GlobalModel:
     def _take_over_lost(self) -> None:
         """After a collective: gives the pieces of ranks that it was without to others. Here, no rank can be lost."""
 
+    def _is_healthy(self) -> bool:
+        """Whether the worker's parameters are finite (packed before) and its buffers not NaN."""
+        return self.buffer.is_finite() and not bool(torch.isnan(self.buffers.read()).any())
+
     def _view(self, flat: Tensor, piece: int) -> Tensor:
         return flat[piece * self.buffer.shard_size : (piece + 1) * self.buffer.shard_size]
 

@@ -6,12 +6,11 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from asrtool.errors import AsrtoolError
 from asrtool.parallel.exchange.comm import TorchComm
 from asrtool.parallel.exchange.single_comm import SingleComm
 from asrtool.parallel.protocol import Comm
 from asrtool.parallel.sockets.heartbeat import Heartbeat, end_process
-from asrtool.parallel.sockets.rendezvous import Rendezvous, store_from_environment
+from asrtool.parallel.sockets.rendezvous import Rendezvous, out_of_reach, store_from_environment
 from asrtool.parallel.sockets.tcp_comm import TcpComm
 
 
@@ -71,6 +70,5 @@ def make_comm(
             device_id=device,
         )
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise AsrtoolError(f"rank {rank}: cannot reach the other workers ({reason[:200]})") from error
+        raise out_of_reach(error) from error
     return WatchedTorchComm(dist.PrefixStore("heartbeat", store), lost_after_s, timeout_s)

@@ -32,9 +32,14 @@ def store_from_environment(timeout_s: float) -> dist.Store:
     try:
         store, _, _ = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout_s)))
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise AsrtoolError(f"rank {os.environ.get('RANK')}: cannot reach the other workers ({reason[:200]})") from error
+        raise out_of_reach(error) from error
     return dist.PrefixStore(f"asrtool/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def out_of_reach(error: Exception) -> AsrtoolError:
+    """What torch.distributed's `error` at the start means, in one line."""
+    reason = str(error).strip().splitlines()[0]
+    return AsrtoolError(f"rank {os.environ.get('RANK')}: cannot reach the other workers ({reason[:200]})")
 
 
 @dataclass(frozen=True)
