@@ -1,10 +1,8 @@
 """The experiment directory before a training starts: who may use it, what was left behind, by which settings it was begun."""
 
-import ctypes
 import dataclasses
 import fcntl
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from asrtool.io.config import load_config, save_config
 from asrtool.parallel.protocol import Comm
 from asrtool.train.config import TrainConfig
 from asrtool.train.disk import writing
+from asrtool.train.guard import be_killed_with_parent
 
 WAIT_FOR_LOCK_S = 60.0
 LEFT_BEHIND = (".final_*.tmp*", ".config.tmp*", ".run.tmp*", ".done.tmp*", "models/*/.*.tmp*")
@@ -29,8 +28,7 @@ def die_with_launcher() -> None:
     """A worker of torchrun is killed when torchrun is: it would train on, unseen, beside the run that takes its place."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or sys.platform != "linux":
         return
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    be_killed_with_parent()
     if os.getppid() == 1:
         raise AsrtoolError("the launcher of this worker has gone; start again")
 

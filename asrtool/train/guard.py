@@ -92,12 +92,16 @@ class Worker:
             self._child.send_signal(number)
 
 
+def be_killed_with_parent() -> None:
+    """This process is killed when the one that started it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def die_with_parent(parent: int) -> None:
-    """This process is killed when process `parent`, which started it, ends."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    """The same where `parent` started this process and may be gone already."""
+    be_killed_with_parent()
+    if sys.platform == "linux" and os.getppid() != parent:
         os._exit(1)
 
 
