@@ -64,8 +64,39 @@ class FeatureOptions:
         """The settings of cmvn "online"."""
         return OnlineCmvnOptions(self.cmn_window, self.speaker_frames, self.global_frames, self.norm_vars)
 
+    @property
+    def needs_stats(self) -> bool:
+        """Whether statistics from outside of the utterance are needed."""
+        return self.cmvn in ("speaker", "global", "online")
+
     def output_dim(self, input_dim: int) -> int:
         return input_dim * (1 + self.splice_left + self.splice_right) * (1 + self.delta_order)
+
+
+def process_features(
+    features: np.ndarray, options: FeatureOptions, stats: np.ndarray | None = None, history: np.ndarray | None = None
+) -> np.ndarray:
+    """Float32 [T, output_dim] from features float32 [T, D] of an utterance.
+
+    Args:
+        stats: Kaldi's statistics [2, D + 1] for cmvn "speaker", "global" and "online".
+        history: those of the speaker's earlier utterances, for "online".
+
+    Raises:
+        ValueError: statistics of another dimension, or of no frames.
+    """
+    if options.needs_stats and (stats is None or stats.shape != (2, features.shape[1] + 1)):
+        dim = "missing" if stats is None else f"for {stats.shape[1] - 1}"
+        raise ValueError(f"features have {features.shape[1]} dimensions, the CMVN statistics are {dim}")
+    if options.cmvn == "sliding":
+        features = sliding_cmvn(features, options.cmn_window, options.min_cmn_window, options.cmn_center, options.norm_vars)
+    elif options.cmvn == "online":
+        features = OnlineCmvn(options.online, stats, history)(features)
+    elif options.cmvn != "none":
+        features = apply_cmvn(features, cmvn_stats(features) if options.cmvn == "utterance" else stats, options.norm_vars)
+    if options.splice_left or options.splice_right:
+        features = splice(features, options.splice_left, options.splice_right)
+    return add_deltas(features, options.delta_order, options.delta_window)
 
 
 class FeaturePipeline:
@@ -121,38 +152,22 @@ class FeaturePipeline:
 
     def process(self, utterance: str, features: np.ndarray) -> np.ndarray:
         """The same from features in memory, float32 [T, D]."""
-        features = self._normalised(utterance, features)
-        if self.options.splice_left or self.options.splice_right:
-            features = splice(features, self.options.splice_left, self.options.splice_right)
-        return add_deltas(features, self.options.delta_order, self.options.delta_window)
+        stats = history = None
+        if self.options.needs_stats:
+            stats = self._stats(utterance)
+        if self.options.cmvn == "online":
+            history = self._history(utterance, stats.shape)
+        try:
+            return process_features(features, self.options, stats, history)
+        except ValueError as error:
+            raise AsrtoolError(f"{self.data.path}: {utterance}: {error}; compute the CMVN statistics again") from None
 
     def items(self) -> Iterator[tuple[str, np.ndarray]]:
         """All utterances in the order of feats.scp, which is that of the archives."""
         for utterance, features in self.data.feats.items():
             yield utterance, self.process(utterance, features)
 
-    def _normalised(self, utterance: str, features: np.ndarray) -> np.ndarray:
-        options = self.options
-        if options.cmvn == "none":
-            return features
-        if options.cmvn == "sliding":
-            return sliding_cmvn(features, options.cmn_window, options.min_cmn_window, options.cmn_center, options.norm_vars)
-        stats = self._stats(utterance, features)
-        if stats.shape != (2, features.shape[1] + 1):
-            raise AsrtoolError(
-                f"{self.data.path}: {utterance}: features have {features.shape[1]} dimensions, "
-                f"the CMVN statistics are for {stats.shape[1] - 1}; compute them again"
-            )
-        try:
-            if options.cmvn == "online":
-                return OnlineCmvn(options.online, stats, self._history(utterance, stats.shape))(features)
-            return apply_cmvn(features, stats, options.norm_vars)
-        except ValueError as error:
-            raise AsrtoolError(f"{self.data.path}: {utterance}: {error}; compute the CMVN statistics again") from None
-
-    def _stats(self, utterance: str, features: np.ndarray) -> np.ndarray:
-        if self.options.cmvn == "utterance":
-            return cmvn_stats(features)
+    def _stats(self, utterance: str) -> np.ndarray:
         if self.options.cmvn in ("global", "online"):
             return self.global_stats
         speaker = self._speaker(utterance)
