@@ -9,11 +9,16 @@ same without its first word,
 
 and the unigrams are interpolated with the uniform distribution over the vocabulary with </s> and without <s>. D has a value for
 counts of 1, 2 and 3 or more, for each order. As every n-gram seen is kept, the model is a back-off model with weights gamma.
+With count cut-offs (`lm.cut_offs`), D of an n-gram that is left out is all of its count.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
+from asrtool.lm.columns import Column, Scratch, blocks, counts_of_counts, history_blocks
 from asrtool.lm.counts import NgramCounts
+from asrtool.lm.cut_offs import keep
 from asrtool.lm.model import NgramModel
 from asrtool.lm.text import BOS_ID, Vocabulary
 
@@ -21,25 +26,30 @@ FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)  # KenLM's --discount_fallback
 BOS_LOG10_PROB = -99.0  # ARPA's way to say "never predicted"
 
 
-def adjusted_counts(counts: NgramCounts) -> list[np.ndarray]:
+def adjusted_counts(counts: NgramCounts, scratch: Scratch | None = None) -> list[Column]:
     """For each order the counts a() above, int64."""
+    scratch = scratch or Scratch()
     adjusted = []
     for order in range(1, counts.order):
-        raw = counts.counts[order - 1]
-        predecessors = np.bincount(counts.suffix[order], minlength=len(raw))
-        adjusted.append(np.where(counts.starts_sentence[order - 1], raw, predecessors))
-    adjusted.append(counts.counts[-1])
-    return adjusted
+        column = scratch.column(np.int64)
+        for low, high in blocks(len(counts.keys[order - 1])):
+            part = counts.predecessors[order - 1][low:high]
+            if low < counts.num_starting[order - 1]:
+                begins = np.arange(low, high) < counts.num_starting[order - 1]
+                part = np.where(begins, counts.counts[order - 1][low:high], part)
+            column.append(part)
+        adjusted.append(column.finish())
+    return [*adjusted, counts.counts[-1]]
 
 
-def modified_discounts(adjusted: np.ndarray) -> tuple[np.ndarray, bool]:
+def modified_discounts(adjusted: Column) -> tuple[np.ndarray, bool]:
     """(D1, D2, D3+) of equation 26 from the counts of counts.
 
     Returns:
         float64 [3], and whether they are FALLBACK_DISCOUNTS, as when some count does not occur or a discount would be
         negative or above its count (text from a grammar, or little text).
     """
-    num = np.bincount(np.minimum(adjusted, 5), minlength=6)[1:5].astype(np.float64)
+    num = counts_of_counts(adjusted, 4)[1:]
     if not np.all(num[:3] > 0):
         return np.array(FALLBACK_DISCOUNTS), True
     y = num[0] / (num[0] + 2.0 * num[1])
@@ -50,33 +60,80 @@ def modified_discounts(adjusted: np.ndarray) -> tuple[np.ndarray, bool]:
     return discounts, False
 
 
-def estimate(counts: NgramCounts, vocabulary: Vocabulary) -> tuple[NgramModel, list[tuple[np.ndarray, bool]]]:
-    """The model and, for each order, what `modified_discounts` gave."""
-    discounts = []
-    probabilities: list[np.ndarray] = []
-    backoffs: list[np.ndarray] = []
-    for order, adjusted in enumerate(adjusted_counts(counts), 1):
-        values, is_fallback = modified_discounts(adjusted)
-        discounts.append((values, is_fallback))
-        subtracted = np.concatenate([[0.0], values])[np.minimum(adjusted, 3)]
-        if order == 1:
-            probabilities.append(_unigrams(adjusted, subtracted))
-            continue
-        history = counts.prefix[order - 1]
-        num_histories = len(probabilities[-1])
-        total = np.bincount(history, adjusted, minlength=num_histories)
-        gamma = np.ones(num_histories)
-        # A history without continuation, or (next to a word outside the vocabulary) with such as have no predecessor
-        # themselves, leaves all to the shorter one.
-        np.divide(np.bincount(history, subtracted, minlength=num_histories), total, out=gamma, where=total > 0)
-        own = np.divide(adjusted - subtracted, total[history], out=np.zeros(len(history)), where=total[history] > 0)
-        probabilities.append(own + gamma[history] * probabilities[-1][counts.suffix[order - 1]])
-        backoffs.append(np.log10(gamma))
-    log10_prob = [np.log10(values, out=np.full(len(values), BOS_LOG10_PROB), where=values > 0) for values in probabilities]
-    return NgramModel(vocabulary, counts.keys[1:], log10_prob, backoffs), discounts
+def estimate(
+    counts: NgramCounts, vocabulary: Vocabulary, min_counts: Sequence[int] = (1,), scratch: Scratch | None = None
+) -> tuple[NgramModel, list[tuple[np.ndarray, bool]]]:
+    """The model and, for each order, what `modified_discounts` gave.
+
+    Args:
+        min_counts: for each order, the last for those above too (see `lm.cut_offs`).
+        scratch: where the model's arrays go, which are columns then (see `lm.columns`); by default in memory. Needs 16 bytes of
+            memory for each n-gram of the greatest order below N.
+    """
+    scratch = scratch or Scratch()
+    adjusted = adjusted_counts(counts, scratch)
+    discounts = [modified_discounts(column) for column in adjusted]
+    minima = [*min_counts, *[min_counts[-1]] * (counts.order - len(min_counts))]
+    kept = keep(counts, adjusted, minima, scratch)
+    shorter = _unigrams(kept.values[0][:], discounts[0][0])
+    probabilities, weights = [log10_unigrams(shorter)], []
+    for n in range(2, kept.order + 1):
+        taken = np.concatenate([[0.0], discounts[n - 1][0]])
+        left_out = kept.left_out[n - 1]
+        prob = np.empty(len(kept.keys[n - 1]) if n < kept.order else 0)
+        log10_prob, log10_gamma = scratch.column(np.float64), FilledColumn(scratch)
+        for low, high, keys, starts in history_blocks(kept.keys[n - 1], kept.num_words):
+            values = kept.values[n - 1][low:high]
+            history = keys[starts] // kept.num_words
+            subtracted = taken[np.minimum(values, 3)]
+            gone = left_out[history] if left_out is not None else 0.0
+            total = np.add.reduceat(values, starts) + gone
+            # A history without continuation, or (next to a word outside the vocabulary) with such as have no predecessor
+            # themselves, leaves all to the shorter one.
+            gamma = np.divide(
+                np.add.reduceat(subtracted, starts) + gone, total, out=np.ones(len(starts)), where=np.asarray(total) > 0
+            )
+            length = np.diff(starts, append=len(keys))
+            total = np.repeat(np.maximum(total, 1.0), length)
+            part = (values - subtracted) / total + np.repeat(gamma, length) * shorter[kept.suffix[n - 1][low:high]]
+            log10_prob.append(np.log10(part))
+            log10_gamma.put(history, np.log10(gamma))
+            if len(prob):
+                prob[low:high] = part
+        probabilities.append(log10_prob.finish())
+        weights.append(log10_gamma.finish(len(kept.keys[n - 2])))
+        shorter = prob
+    return NgramModel(vocabulary, kept.keys[1:], probabilities, weights), discounts
 
 
-def _unigrams(adjusted: np.ndarray, subtracted: np.ndarray) -> np.ndarray:
+class FilledColumn:
+    """A float64 column whose entries come in order, with zeros for those that do not come."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._column, self._length = scratch.column(np.float64), 0
+
+    def put(self, places: np.ndarray, values: np.ndarray) -> None:
+        """int64, ascending and above all before; float64."""
+        if len(places) == 0:
+            return
+        part = np.zeros(int(places[-1]) + 1 - self._length)
+        part[places - self._length] = values
+        self._column.append(part)
+        self._length += len(part)
+
+    def finish(self, length: int) -> Column:
+        self.put(np.array([length - 1]), np.zeros(1)) if length > self._length else None
+        return self._column.finish()
+
+
+def log10_unigrams(unigrams: np.ndarray) -> np.ndarray:
+    return np.log10(unigrams, out=np.full(len(unigrams), BOS_LOG10_PROB), where=unigrams > 0)
+
+
+def _unigrams(adjusted: np.ndarray, discounts: np.ndarray) -> np.ndarray:
+    subtracted = np.concatenate([[0.0], discounts])[np.minimum(adjusted, 3)]
+    adjusted, subtracted = adjusted.copy(), subtracted.copy()
+    adjusted[BOS_ID], subtracted[BOS_ID] = 0, 0.0
     total = adjusted.sum()
     uniform = 1.0 / (len(adjusted) - 1)  # <s> is not predicted
     unigrams = (adjusted - subtracted) / total + subtracted.sum() / total * uniform

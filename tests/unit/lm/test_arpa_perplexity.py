@@ -1,6 +1,5 @@
 """ARPA files, perplexity, and the verbs train-lm and perplexity with what can be wrong with their input."""
 
-import gzip
 import math
 
 import numpy as np
@@ -96,50 +95,12 @@ def test_vocabulary_from_words_txt_and_several_texts(tmp_path, capsys):
     assert read_arpa(tmp_path / "lm.arpa").vocabulary.words == ["<s>", "</s>", "A", "B", "C"]
 
 
-BAD_ARPA = [
-    ("-1.0\t</s>\n", "", "line 7: 3 unigrams, the head declares 4; the file is damaged"),
-    ("-0.3\tA A\n", "", "line 13: 2 2-grams, the head declares 3"),
-    (TOY[TOY.index("\\1-grams") : TOY.index("\\2-grams")], "", "no section '\\1-grams:'"),
-    ("ngram 1=4\n", "", "line 4: expected 'ngram 1=COUNT'"),
-    ("ngram 1=4\nngram 2=3\n", "", "no unigrams are declared"),
-    ("\\data\\", "data", "not an ARPA file: no line '\\data\\'"),
-    ("\\end\\\n", "", "no line '\\end\\'; the file is truncated"),
-    ("-0.5\tA", "-0.x\tA", "line 10: '-0.x' is not a number"),
-    ("-0.5\tA", "nan\tA", "line 10: 'nan' is not a number"),
-    ("-0.5\tA", "0.5\tA", "line 10: log10 probability 0.5 above 0"),
-    ("-0.3\tA A", "-0.3\tA", "line 16: 2 fields, expected 3 for a 2-gram"),
-    ("-0.3\tA A", "-0.3\tA Z", "line 16: the 2-gram 'A Z': the word 'Z' is not a unigram"),
-    ("-0.3\tA A", "-0.3\tA </s>", "line 16: the 2-gram 'A </s>' occurs twice"),
-    ("\tB\n", "\tA\n", "line 11: the unigram 'A' occurs twice"),
-    ("\t</s>\n", "\tC\n", "no unigram </s>"),
-    ("\n", "\r\n", "carriage returns"),
-    ("A", "\udcff", "not UTF-8 at byte"),
-]
-
-
-@pytest.mark.parametrize(("old", "new", "message"), BAD_ARPA)
-def test_bad_arpa(toy, old, new, message, capsys):
-    count = -1 if new in ("\r\n", "\udcff") else 1
-    toy.write_text(TOY.replace(old, new, count), errors="surrogateescape", newline="")
+def test_a_bad_model_is_one_line_of_the_verb(toy, capsys):
+    toy.write_text(TOY.replace("-0.5\tA", "-0.x\tA"))
     (toy.parent / "text").write_text("A B\n")
     assert main(["perplexity", str(toy), str(toy.parent / "text")]) == 1
     error = capsys.readouterr().err
-    assert f"{toy}: " in error and message in error and error.count("\n") == 1
-
-
-def test_prefix_missing(toy):
-    trigram = TOY.replace("ngram 2=3", "ngram 2=3\nngram 3=1").replace("\\end", "\\3-grams:\n-0.1\tB A A\n\n\\end")
-    toy.write_text(trigram)
-    with pytest.raises(Exception, match="line 20: the 3-gram 'B A A': its first 2 words are no n-gram of the model"):
-        read_arpa(toy)
-
-
-def test_truncated_gz(tmp_path, capsys):
-    (tmp_path / "text").write_text("A B\n")
-    packed = gzip.compress(TOY.encode() * 50)
-    (tmp_path / "lm.arpa.gz").write_bytes(packed[:-20])
-    assert main(["perplexity", str(tmp_path / "lm.arpa.gz"), str(tmp_path / "text")]) == 1
-    assert "lm.arpa.gz: damaged .gz file" in capsys.readouterr().err
+    assert f"{toy}: line 10: '-0.x' is not a number" in error and error.count("\n") == 1
 
 
 BAD_TRAINING = [

@@ -10,9 +10,9 @@ from asrtool.lm.kneser_ney import FALLBACK_DISCOUNTS, estimate, modified_discoun
 from asrtool.lm.text import BOS, EOS, Vocabulary, encode, vocabulary_of
 
 
-def train(sentences, order, vocabulary=None):
+def train(sentences, order, vocabulary=None, min_counts=(1,)):
     vocabulary = vocabulary or vocabulary_of(sentences)
-    return estimate(count_ngrams(encode(sentences, vocabulary), len(vocabulary), order), vocabulary)
+    return estimate(count_ngrams(encode(sentences, vocabulary), len(vocabulary), order), vocabulary, min_counts)
 
 
 def random_text(num_sentences: int, num_words: int, seed: int) -> list[list[str]]:
@@ -22,10 +22,11 @@ def random_text(num_sentences: int, num_words: int, seed: int) -> list[list[str]
 
 
 class BruteForce:
-    """The equations of Chen & Goodman over dictionaries of tuples."""
+    """The equations of Chen & Goodman over dictionaries of tuples; what is below its minimal count gives all of it to gamma."""
 
-    def __init__(self, sentences, order, vocabulary):
+    def __init__(self, sentences, order, vocabulary, min_counts=(1,)):
         self.order, self.vocabulary = order, vocabulary
+        self.minimum = [0, *min_counts, *[min_counts[-1]] * order]
         raw = [Counter() for _ in range(order + 1)]
         for sentence in sentences:
             words = [BOS, *sentence, EOS]
@@ -33,6 +34,7 @@ class BruteForce:
                 raw[n].update(tuple(words[i : i + n]) for i in range(len(words) - n + 1) if i + n > 1)
         self.a = [Counter() for _ in range(order + 1)]
         self.a[order] = raw[order]
+        self.raw = raw
         for n in range(1, order):
             before = defaultdict(set)
             for ngram in raw[n + 1]:
@@ -63,9 +65,9 @@ class BruteForce:
         total = sum(continuations.values())
         if total == 0:
             return lower
-        count = continuations.get((*history, word), 0)
-        gamma = sum(d[min(c, 3)] for c in continuations.values()) / total
-        return (count - d[min(count, 3)]) / total + gamma * lower
+        taken = {g: d[min(c, 3)] if self.raw[n][g] >= self.minimum[n] or n == 1 else c for g, c in continuations.items()}
+        ngram = (*history, word)
+        return (continuations.get(ngram, 0) - taken.get(ngram, 0)) / total + sum(taken.values()) / total * lower
 
 
 def prob(model, word, history):
@@ -97,11 +99,16 @@ def test_discounts_by_hand():
     assert is_fallback
 
 
-@pytest.mark.parametrize("order", [1, 2, 3, 5])
-def test_against_the_definition(order):
+CASES = [(1, (1,)), (2, (1,)), (3, (1,)), (5, (1,)), (2, (1, 2)), (3, (1, 1, 2)), (4, (1, 2, 2, 3)), (5, (1, 2))]
+
+
+@pytest.mark.parametrize(("order", "min_counts"), CASES)
+def test_against_the_definition(order, min_counts):
     sentences = random_text(60, 12, seed=order)
-    model, _ = train(sentences, order)
-    brute = BruteForce(sentences, order, model.vocabulary)
+    model, _ = train(sentences, order, min_counts=min_counts)
+    brute = BruteForce(sentences, order, model.vocabulary, min_counts)
+    kept = [sum(brute.raw[n][g] >= brute.minimum[n] for g in brute.raw[n]) for n in range(2, order + 1)]
+    assert model.num_ngrams()[1:] == kept
     random = np.random.default_rng(1)
     words = model.vocabulary.words[1:]
     seen = [[BOS, *sentence, EOS] for sentence in sentences[:20]]
@@ -117,12 +124,12 @@ def test_against_the_definition(order):
     ("unknown_word", "vocabulary"),
     [(None, None), ("<unk>", None), (None, ["w1", "w3", "w99", "w5"]), ("<unk>", ["w1", "w3", "w99"])],
 )
-@pytest.mark.parametrize("order", [1, 3, 5])
-def test_probabilities_sum_to_one(order, unknown_word, vocabulary):
+@pytest.mark.parametrize(("order", "min_counts"), [(1, (1,)), (3, (1,)), (5, (1,)), (4, (1, 1, 2)), (3, (1, 3, 4))])
+def test_probabilities_sum_to_one(order, min_counts, unknown_word, vocabulary):
     """Open and closed vocabularies, also where words of the text are left out and words of the list unseen."""
     sentences = random_text(80, 10, seed=7)
     words = Vocabulary(vocabulary, unknown_word) if vocabulary else vocabulary_of(sentences, unknown_word)
-    model, _ = train(sentences, order, words)
+    model, _ = train(sentences, order, words, min_counts)
     random = np.random.default_rng(2)
     histories = [[BOS], *([BOS, *sentence[:4]] for sentence in sentences[:15])]
     histories += [list(random.choice(words.words[2:], size=4)) for _ in range(15)]
