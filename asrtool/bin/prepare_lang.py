@@ -12,6 +12,9 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--num-nonsil-states", type=int, default=3, help="HMM states of the other phones (default 3)")
     options.add_argument("--sil-prob", type=float, default=0.5, help="probability of silence between words (default 0.5)")
     options.add_argument("--share-silence-phones", type=boolean, default=False, help="silence phones share pdfs (default false)")
+    options.add_argument(
+        "--word-mark", default="", help="the words are subwords, and those that begin a word begin with this mark"
+    )
     options.add_argument("dict_dir", help="lexicon.txt or lexiconp.txt, silence_phones.txt, nonsilence_phones.txt, ...")
     options.add_argument("oov_word", help="the lexicon's word that stands for unknown words")
     options.add_argument("tmp_dir", help="where the lexicon with disambiguation symbols is kept")
@@ -23,6 +26,7 @@ def main(arguments: list[str]) -> int:
         num_nonsil_states=args.num_nonsil_states,
         sil_prob=args.sil_prob,
         share_silence_phones=args.share_silence_phones,
+        word_mark=args.word_mark,
     )
     prepare_lang(args.dict_dir, args.oov_word, args.tmp_dir, args.lang_dir, settings)
     return 0

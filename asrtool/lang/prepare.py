@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from asrtool.errors import AsrtoolError
@@ -10,6 +11,7 @@ from asrtool.io.atomic_file import write_text
 from asrtool.io.symbols import SymbolTable
 from asrtool.lang.dictionary import Dictionary, Pronunciation
 from asrtool.lang.phones import PhoneVariants, add_disambiguation, phone_files, topology_text
+from asrtool.lang.subword_lexicon import place_units, write_subword_lexicon_fst
 
 
 @dataclass
@@ -21,6 +23,7 @@ class LangOptions:
         num_sil_states, num_nonsil_states: emitting HMM states of silence and other phones.
         sil_prob: probability of silence between words, 0 <= sil_prob < 1.
         share_silence_phones: all silence phones share their pdfs.
+        word_mark: the words are subword units; those that begin a word begin with this mark, and silence stands only before them.
     """
 
     position_dependent_phones: bool = True
@@ -28,6 +31,7 @@ class LangOptions:
     num_nonsil_states: int = 3
     sil_prob: float = 0.5
     share_silence_phones: bool = False
+    word_mark: str = ""
 
 
 def prepare_lang(dict_dir: str | Path, oov_word: str, tmp_dir: str | Path, lang_dir: str | Path, options: LangOptions) -> None:
@@ -46,7 +50,12 @@ def prepare_lang(dict_dir: str | Path, oov_word: str, tmp_dir: str | Path, lang_
     word_table.name = f"{lang_dir}/words.txt"
 
     variants = PhoneVariants(dictionary, options.position_dependent_phones)
-    entries = [entry._replace(phones=variants.mark(entry.phones)) for entry in dictionary.entries]
+    if options.word_mark:
+        entries, places = place_units(dictionary.entries, variants, options.word_mark, oov_word)
+        write_fst = partial(write_subword_lexicon_fst, places=places)
+    else:
+        entries = [entry._replace(phones=variants.mark(entry.phones)) for entry in dictionary.entries]
+        write_fst = write_lexicon_fst
     disambiguated, num_disambig = add_disambiguation(entries)
     num_disambig += 1  # one more for the silence in L_disambig.fst
     files = phone_files(dictionary, variants, options.share_silence_phones)
@@ -71,10 +80,10 @@ def prepare_lang(dict_dir: str | Path, oov_word: str, tmp_dir: str | Path, lang_
     if options.sil_prob > 0.0:
         silence = OptionalSilence(options.sil_prob, phone_table.id(dictionary.optional_silence))
         disambig_silence = silence._replace(disambig_id=phone_table.id(f"#{num_disambig}"))
-    write_lexicon_fst(lang_dir / "L.fst", _as_ids(entries, phone_table, word_table), silence)
+    write_fst(lang_dir / "L.fst", _as_ids(entries, phone_table, word_table), silence=silence)
     pass_through = (phone_table.id("#0"), word_table.id("#0"))
     arcs = _as_ids(disambiguated, phone_table, word_table)
-    write_lexicon_fst(lang_dir / "L_disambig.fst", arcs, disambig_silence, pass_through)
+    write_fst(lang_dir / "L_disambig.fst", arcs, silence=disambig_silence, pass_through=pass_through)
 
 
 def _align_lexicon(entries: list[Pronunciation], optional_silence: str) -> list[str]:

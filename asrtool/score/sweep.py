@@ -1,7 +1,8 @@
 """Kaldi's scoring: the best LM weight and word insertion penalty over the lattices of a decoding.
 
 Writes into a decoding directory, as steps/scoring/score_kaldi_wer.sh lays it out: `wer_<LMWT>_<WIP>` (or `cer_...`),
-`scoring_kaldi/penalty_<WIP>/<LMWT>.txt` (hypotheses), `scoring_kaldi/best_wer`, `scoring_kaldi/wer_details/per_utt`.
+`scoring_kaldi/test_filt.txt` (references), `scoring_kaldi/penalty_<WIP>/<LMWT>.txt` (hypotheses; `.chars.txt` for CER),
+`scoring_kaldi/best_wer`, and `scoring_kaldi/wer_details/` of the best setting: see `write_details`.
 """
 
 import re
@@ -12,9 +13,12 @@ from pathlib import Path
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
 from asrtool.lattice.lattice import Lattice, best_path
-from asrtool.score.edit_distance import ErrorCounts, count_errors, to_characters
+from asrtool.score.bootstrap import bootstrap_interval, units
+from asrtool.score.details import align_texts, operation_lines, per_speaker_lines, per_utterance_lines, system_table
+from asrtool.score.edit_distance import ErrorCounts, count_errors
+from asrtool.score.preparation import Preparation
+from asrtool.score.text_files import Texts, write_kaldi_text, write_trn
 
-Hypotheses = dict[str, list[str]]
 Setting = tuple[int, float] | None
 """LM weight and word insertion penalty; None for words that were decoded with fixed ones."""
 
@@ -22,6 +26,12 @@ Setting = tuple[int, float] | None
 def setting_name(setting: Setting) -> str:
     """As in the names of files: "17_0.5"; "hyp" without a setting."""
     return f"{setting[0]}_{setting[1]:.1f}" if setting else "hyp"
+
+
+def hypothesis_path(directory: str | Path, setting: Setting, suffix: str = "") -> Path:
+    """Where the hypotheses of a setting are, as they were compared."""
+    scoring = Path(directory) / "scoring_kaldi"
+    return scoring / f"penalty_{setting[1]:.1f}" / f"{setting[0]}{suffix}.txt" if setting else scoring / f"hyp_filt{suffix}.txt"
 
 
 def settings_grid(min_lm_weight: int, max_lm_weight: int, penalties: str) -> list[Setting]:
@@ -54,9 +64,9 @@ class Score:
 
 def sweep_lattices(
     lattices: Iterable[tuple[str, Lattice]], settings: list[Setting], word_of_id: Callable[[int], str]
-) -> dict[Setting, Hypotheses]:
+) -> dict[Setting, Texts]:
     """The best path of every lattice at acoustic scale 1 / LMWT with every setting."""
-    hypotheses: dict[Setting, Hypotheses] = {setting: {} for setting in settings}
+    hypotheses: dict[Setting, Texts] = {setting: {} for setting in settings}
     for utterance, lattice in lattices:
         for lm_weight, penalty in settings:
             path = best_path(lattice, acoustic_scale=1.0 / lm_weight, word_insertion_penalty=penalty)
@@ -66,7 +76,7 @@ def sweep_lattices(
 
 
 def score_text(
-    references: Mapping[str, list[str]], hypotheses: Hypotheses, metric: str = "wer", ignored: frozenset[str] = frozenset()
+    references: Mapping[str, list[str]], hypotheses: Texts, metric: str = "wer", ignored: frozenset[str] = frozenset()
 ) -> Score:
     """Errors against `references`; an utterance without a hypothesis counts as all deleted.
 
@@ -77,18 +87,37 @@ def score_text(
     Raises:
         AsrtoolError: a hypothesis of an utterance that has no reference, or no reference words at all.
     """
+    preparation = Preparation(ignored, metric=metric)
+    return score_words(preparation.references(references), preparation.hypotheses(hypotheses), preparation)
+
+
+Memory = dict[tuple[str, tuple[str, ...]], ErrorCounts]
+"""Errors of hypotheses of utterances that were scored before: most settings of a sweep give the same words."""
+
+
+def score_words(references: Texts, hypotheses: Texts, preparation: Preparation, memory: Memory | None = None) -> Score:
+    """As `score_text`, of words that went through `preparation`."""
     unknown = sorted(set(hypotheses) - set(references))
     if unknown:
         raise AsrtoolError(f"{unknown[0]}: decoded but not in the reference text: score with the data directory that was decoded")
+    memory = {} if memory is None else memory
     per_utterance = {}
     for utterance, reference in references.items():
-        sides = ([word for word in words if word not in ignored] for words in (reference, hypotheses.get(utterance, [])))
-        reference, hypothesis = (to_characters(words) if metric == "cer" else words for words in sides)
-        per_utterance[utterance] = count_errors(reference, hypothesis)
-    counts = sum(per_utterance.values(), ErrorCounts())
+        hypothesis = hypotheses.get(utterance, [])
+        key = utterance, tuple(hypothesis)
+        if key not in memory:
+            memory[key] = count_errors(preparation.tokens(reference), preparation.tokens(hypothesis))
+        per_utterance[utterance] = memory[key]
+    counts = add_up(per_utterance.values())
     if counts.total == 0:
         raise AsrtoolError("the reference text has no words: nothing to score")
     return Score(counts, per_utterance, len(references) - len(hypotheses))
+
+
+def add_up(counts: Iterable[ErrorCounts]) -> ErrorCounts:
+    """The sum of many."""
+    columns = zip(*((c.insertions, c.deletions, c.substitutions, c.total) for c in counts))
+    return ErrorCounts(*map(sum, columns))
 
 
 def error_line(counts: ErrorCounts, metric: str) -> str:
@@ -100,13 +129,15 @@ def error_line(counts: ErrorCounts, metric: str) -> str:
 def write_scores(
     directory: Path,
     references: Mapping[str, list[str]],
-    hypotheses: dict[Setting, Hypotheses],
-    metric: str,
-    ignored: frozenset[str],
+    hypotheses: dict[Setting, Texts],
+    preparation: Preparation,
+    utt2spk: Mapping[str, str] | None = None,
 ) -> tuple[Setting, Score]:
     """Scores every setting, writes the files, and returns the best setting (the first of equals) with its score."""
-    scores = {setting: score_text(references, texts, metric, ignored) for setting, texts in hypotheses.items()}
-    scoring = directory / "scoring_kaldi"
+    metric, memory = preparation.metric, {}
+    references = preparation.references(references)
+    hypotheses = {setting: preparation.hypotheses(texts) for setting, texts in hypotheses.items()}
+    scores = {setting: score_words(references, texts, preparation, memory) for setting, texts in hypotheses.items()}
     for setting, score in scores.items():
         share = 100.0 * score.wrong_sentences / len(score.per_utterance)
         lines = [
@@ -115,20 +146,49 @@ def write_scores(
             f"Scored {len(score.per_utterance)} sentences, {score.missing} not present in hyp.",
         ]
         write_text(directory / f"{metric}_{setting_name(setting)}", "\n".join(lines) + "\n")
-        if setting is None:
-            continue
-        texts = hypotheses[setting]
-        text = "".join(" ".join([utterance, *texts[utterance]]) + "\n" for utterance in sorted(texts))
-        write_text(scoring / f"penalty_{setting[1]:.1f}" / f"{setting[0]}.txt", text)
+        write_kaldi_text(hypothesis_path(directory, setting), hypotheses[setting])
     best = min(scores, key=lambda setting: scores[setting].counts.errors)
-    name = directory / f"{metric}_{setting_name(best)}"
-    rows = [
-        f"{utterance} ref {c.total} errors {c.errors} ins {c.insertions} del {c.deletions} sub {c.substitutions}\n"
-        for utterance, c in scores[best].per_utterance.items()
+    scoring = directory / "scoring_kaldi"
+    write_kaldi_text(scoring / "test_filt.txt", references)
+    compared = [
+        {utterance: preparation.tokens(words) for utterance, words in texts.items()} for texts in (references, hypotheses[best])
     ]
-    write_text(scoring / f"{metric}_details" / "per_utt", "".join(rows))
+    if metric == "cer":
+        write_kaldi_text(scoring / "test_filt.chars.txt", compared[0])
+        write_kaldi_text(hypothesis_path(directory, best, ".chars"), compared[1])
+    name = directory / f"{metric}_{setting_name(best)}"
+    write_details(scoring / f"{metric}_details", *compared, best, scores[best], metric, utt2spk or {})
     write_text(scoring / f"best_{metric}", f"{error_line(scores[best].counts, metric)} {name}\n")  # last: scoring is done
     return best, scores[best]
+
+
+def write_details(
+    directory: Path,
+    references: Texts,
+    hypotheses: Texts,
+    setting: Setting,
+    score: Score,
+    metric: str,
+    utt2spk: Mapping[str, str],
+) -> None:
+    """Kaldi's wer_details: lmwt, wip, per_utt (alignments), per_spk, ops, wer_bootci; and sclite's ref.trn, hyp.trn and sys."""
+    alignments = align_texts(references, hypotheses)
+    errors, totals = units([score.per_utterance])
+    interval = bootstrap_interval(errors[0], totals)
+    bounds = f"95% Conf Interval [ {interval.low:.2f}, {interval.high:.2f} ]"
+    tables = {
+        "per_utt": per_utterance_lines(alignments),
+        "per_spk": per_speaker_lines(score.per_utterance, utt2spk),
+        "ops": operation_lines(alignments),
+        "sys": system_table(f"{metric.upper()} of {directory.parent.parent.name}", score.per_utterance, utt2spk),
+        f"{metric}_bootci": [f"Set1: %{metric.upper()} {score.counts.rate:.2f} {bounds}"],
+        "lmwt": [str(setting[0])] if setting else [],
+        "wip": [f"{setting[1]:.1f}"] if setting else [],
+    }
+    for name, lines in tables.items():
+        write_text(directory / name, "".join(f"{line}\n" for line in lines))
+    write_trn(directory / "ref.trn", references, utt2spk)
+    write_trn(directory / "hyp.trn", hypotheses, utt2spk)
 
 
 def read_best_setting(directory: str | Path, metric: str) -> Setting:
@@ -142,21 +202,3 @@ def read_best_setting(directory: str | Path, metric: str) -> Setting:
     if found is None:
         raise AsrtoolError(f"{path}: no best LM weight in it; score {directory} first")
     return int(found[1]), float(found[2])
-
-
-def read_text(path: str | Path) -> Hypotheses:
-    """Reads a Kaldi text: an utterance and its words a line.
-
-    Raises:
-        AsrtoolError: no such file, or an utterance twice.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise AsrtoolError(f"{path}: no such file; decode first")
-    text: Hypotheses = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        utterance, *words = line.split() or [""]
-        if not utterance or utterance in text:
-            raise AsrtoolError(f"{path}: {utterance or 'an empty line'}: each utterance must stand once; decode again")
-        text[utterance] = words
-    return text

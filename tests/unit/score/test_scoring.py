@@ -87,8 +87,8 @@ def scored(tmp_path):
     (data / "text").write_text("u1 明天\nu2 天气 <UNK>\n", encoding="utf-8")
     (graph / "words.txt").write_text("<eps> 0\n明天 1\n今天 2\n天气 3\n<UNK> 4\n", encoding="utf-8")
     pairs = [("u1", lattice([1, 2], [9.5, 0], [1, 2])), ("u2", lattice([0, 0.4], [0, 0], [3, 0]))]
-    write_lattices(decode / "lat.1.zip", pairs[:1])
-    write_lattices(decode / "lat.2.zip", pairs[1:])
+    write_lattices(decode / "lat.1.gz", pairs[:1])
+    write_lattices(decode / "lat.2.gz", pairs[1:])
     return data, graph, decode
 
 
@@ -118,7 +118,7 @@ def test_characters_tuned_settings_and_results(scored, tmp_path):
     assert [path.name for path in decode.glob("cer_*")] == ["cer_9_0.5"]
     test = tmp_path / "decode_test"
     test.mkdir()
-    (test / "lat.1.zip").write_bytes((decode / "lat.1.zip").read_bytes())
+    (test / "lat.1.gz").write_bytes((decode / "lat.1.gz").read_bytes())
     assert score((data, graph, test), *more, "--tuned-on", str(decode)) == 0
     assert (test / "cer_9_0.5").is_file() and len(list(test.glob("cer_*"))) == 1
     (record,) = read_results(results)
@@ -138,8 +138,8 @@ def test_hypotheses_without_lattices(scored):
         (lambda data, graph, decode: (data / "text").write_text("u1 明天\n"), [], "u2: decoded but not in the reference text"),
         (lambda data, graph, decode: (data / "text").write_text("u1\nu2\n"), [], "the reference text has no words"),
         (lambda data, graph, decode: (graph / "words.txt").write_text("<eps> 0\n"), [], "words.txt: no symbol with id"),
-        (lambda data, graph, decode: [path.unlink() for path in decode.glob("lat*")], [], "no lat.*.zip in it; decode first"),
-        (lambda data, graph, decode: (decode / "lat.1.zip").write_text("x"), [], "not a lattice archive, or damaged"),
+        (lambda data, graph, decode: [path.unlink() for path in decode.glob("lat*")], [], "no lat.*.gz in it; decode first"),
+        (lambda data, graph, decode: (decode / "lat.1.gz").write_text("x"), [], "lat.1.gz: not an archive of lattices"),
         (lambda data, graph, decode: None, ["--min-lmwt", "18"], "expected 1 <= min <= max"),
         (lambda data, graph, decode: None, ["--word-ins-penalty", "x"], "expected numbers separated by commas"),
         (lambda data, graph, decode: None, ["--tuned-on", "nowhere"], "score nowhere first"),
