@@ -2,8 +2,9 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
-from asrtool.arguments import boolean
+from asrtool.arguments import boolean, existing_path
 from asrtool.errors import AsrtoolError
 
 
@@ -17,6 +18,11 @@ def add_decode_options(options: ArgumentParser, acoustic_scale: float, max_activ
     options.add_argument("--acoustic-scale", type=float, default=acoustic_scale)
     options.add_argument("--word-insertion-penalty", type=float, default=0.0)
     options.add_argument("--lattice", type=boolean, default=True, help="false: the best path only")
+    options.add_argument(
+        "--determinize-lattice", type=boolean, default=True, help="false: lattices with all alignments of a word sequence"
+    )
+    options.add_argument("--small-lm", type=existing_path, help="the language model that the graph was made of (build-lm-binary)")
+    options.add_argument("--big-lm", type=existing_path, help="a larger one, which corrects its costs during the search")
     options.add_argument("--max-failed", type=float, default=0.1, help="share of utterances that may fail")
 
 
@@ -29,3 +35,10 @@ def search_options(args: Namespace):
         return BeamSearchOptions(**{name: getattr(args, name) for name in names})
     except ValueError as error:
         raise AsrtoolError(str(error)) from None
+
+
+def language_models(args: Namespace) -> list[Path]:
+    """The small and the big model's files; none where the graph's own model decodes."""
+    if (args.small_lm is None) != (args.big_lm is None):
+        raise AsrtoolError("--small-lm and --big-lm: give both or none")
+    return [] if args.big_lm is None else [args.small_lm, args.big_lm]

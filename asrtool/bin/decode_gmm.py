@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asrtool.arguments import existing_path, parser
-from asrtool.bin._decode_options import add_decode_options, search_options
+from asrtool.bin._decode_options import add_decode_options, language_models, search_options
 from asrtool.bin._gmm_options import one_blas_thread
 
 
@@ -17,22 +17,23 @@ def main(arguments: list[str]) -> int:
     args = options.parse_args(arguments)
     one_blas_thread()
 
-    from asrtool.decoder.beam_search import BeamSearchDecoder
     from asrtool.decoder.decode_data import decode_data, fingerprint, is_done, one_by_one
     from asrtool.decoder.graph_dir import load_graph
+    from asrtool.decoder.make_decoder import make_decoder
     from asrtool.feat.pipeline import FeaturePipeline
     from asrtool.gmm.feature_options import read_feature_options
     from asrtool.gmm.model import read_model
 
-    search = search_options(args)
-    made_from = fingerprint([args.model, args.graph_dir / "HCLG.fst", args.data_dir / "feats.scp"], search, args.lattice)
+    search, models = search_options(args), language_models(args)
+    inputs = [args.model, args.graph_dir / "HCLG.fst", args.data_dir / "feats.scp", *models]
+    made_from = fingerprint(inputs, search, args.lattice, args.determinize_lattice)
     if is_done(args.out_dir, made_from):
         return 0
     transition_model, gmm = read_model(args.model)
     graph, words = load_graph(args.graph_dir, transition_model)
     pipeline = FeaturePipeline(args.data_dir, read_feature_options(args.model.parent))
     decode_data(
-        BeamSearchDecoder(graph, options=search),
+        make_decoder(graph, words, search, models),
         one_by_one(lambda utterance: gmm.loglikes(pipeline(utterance))),
         pipeline.utterances(),
         words,
@@ -41,5 +42,6 @@ def main(arguments: list[str]) -> int:
         args.nj,
         args.lattice,
         args.max_failed,
+        determinize_lattice=args.determinize_lattice,
     )
     return 0

@@ -1,4 +1,4 @@
-"""A decoding graph in the layout that the search kernels walk: one 16-byte record an arc, emitting arcs before epsilon arcs."""
+"""A decoding graph as the search kernels walk it: a record a state, a record an arc, emitting arcs before epsilon arcs."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,45 +12,57 @@ from asrtool.errors import AsrtoolError
 if TYPE_CHECKING:
     from asrtool.fst.csr import CsrGraph
 
-# next_epsilon_cost: the cheapest epsilon arc that leaves the next state (inf: none); pdf: -1 on epsilon arcs
+# a state's emitting arcs are emitting:epsilon, its epsilon arcs epsilon:end; epsilon_cost: the cheapest of these (inf: none)
+STATE = np.dtype([("emitting", "i4"), ("epsilon", "i4"), ("end", "i4"), ("epsilon_cost", "f4")])
+# pdf: -1 on epsilon arcs; next_epsilon_cost: the next state's epsilon_cost
 ARC = np.dtype([("next", "i4"), ("pdf", "i4"), ("cost", "f4"), ("next_epsilon_cost", "f4")])
+
+_REBUILD = "rebuild it with utils/mkgraph.sh"
 
 
 @dataclass
 class PackedGraph:
-    """A graph for one tid_to_pdf.
+    """A graph of S states and A < 2^31 arcs for one tid_to_pdf: 20 bytes a state, 24 an arc.
 
     Attributes:
-        start: start state; -1: the graph is empty.
-        offsets: int32 [2S+1]; state s has the emitting arcs offsets[2s]:offsets[2s+1] and the epsilon arcs up to offsets[2s+2].
-        arcs: ARC [A].
+        start: start state.
+        states: STATE [S], arcs: ARC [A].
         ilabel, olabel: int32 [A], transition-ids and words of the packed arcs (0: none).
         final_cost: float32 [S], inf where not final.
         num_pdfs: one more than the largest pdf_id on an arc.
     """
 
     start: int
-    offsets: np.ndarray
+    states: np.ndarray
     arcs: np.ndarray
     ilabel: np.ndarray
     olabel: np.ndarray
     final_cost: np.ndarray
     num_pdfs: int
 
+    @property
+    def offsets(self) -> np.ndarray:
+        """int32 [2S+1]: state s has the emitting arcs offsets[2s]:offsets[2s+1] and the epsilon arcs up to offsets[2s+2]."""
+        offsets = np.zeros(2 * len(self.states) + 1, np.int32)
+        offsets[1::2], offsets[2::2] = self.states["epsilon"], self.states["end"]
+        return offsets
+
     def with_word_penalty(self, penalty: float) -> np.ndarray:
         """A copy of the arcs whose costs have `penalty` added for each word."""
         arcs = self.arcs.copy()
         arcs["cost"][self.olabel != 0] += np.float32(penalty)
-        arcs["next_epsilon_cost"] = _cheapest_epsilon(self.offsets, arcs)[arcs["next"]]
+        arcs["next_epsilon_cost"] = cheapest_epsilon(self.states, arcs)[arcs["next"]]
         return arcs
 
 
-def _cheapest_epsilon(offsets: np.ndarray, arcs: np.ndarray) -> np.ndarray:
+def cheapest_epsilon(states: np.ndarray, arcs: np.ndarray) -> np.ndarray:
     """float32 [S]: the cheapest epsilon arc that leaves each state, inf where there is none."""
-    cheapest = np.full(len(offsets) // 2, np.inf, np.float32)
-    source = np.repeat(np.arange(len(cheapest)), np.diff(offsets[::2]))
-    epsilon = arcs["pdf"] < 0
-    np.minimum.at(cheapest, source[epsilon], arcs["cost"][epsilon])
+    cheapest = np.full(len(states), np.inf, np.float32)
+    some = np.flatnonzero(states["end"] > states["epsilon"])
+    if len(some):
+        epsilon = np.flatnonzero(arcs["pdf"] < 0)  # in the order of their states, so that each state's are a run
+        begin = np.concatenate([[0], np.cumsum(states["end"][some] - states["epsilon"][some], dtype=np.int64)[:-1]])
+        cheapest[some] = np.minimum.reduceat(arcs["cost"][epsilon], begin)
     return cheapest
 
 
@@ -58,41 +70,62 @@ def pack_graph(graph: "CsrGraph", tid_to_pdf: np.ndarray) -> PackedGraph:
     """Packs a graph whose input labels are transition-ids; tid_to_pdf int32 [num_tids+1] (index 0 unused).
 
     Raises:
-        AsrtoolError: no start state, labels beyond tid_to_pdf (another model's graph), a NaN cost, or an epsilon cycle.
+        AsrtoolError: no start state, arcs that lead nowhere, labels beyond tid_to_pdf (another model's graph), costs that are NaN
+            or -inf, an epsilon cycle, or 2^31 arcs or more.
     """
-    num_states = len(graph.final_cost)
+    num_states, num_arcs = len(graph.final_cost), len(graph.arc_ilabel)
     arc_begin = np.asarray(graph.arc_begin, dtype=np.int64)
-    if not 0 <= graph.start < num_states:
-        raise AsrtoolError("the graph has no start state; rebuild it with utils/mkgraph.sh")
+    _check(graph, arc_begin, np.asarray(tid_to_pdf), num_states, num_arcs)
     ilabel = np.asarray(graph.arc_ilabel)
-    if len(ilabel) and (ilabel.max() >= len(tid_to_pdf) or ilabel.min() < 0):
-        raise AsrtoolError(
-            f"the graph has transition-id {ilabel.max()} and the model only {len(tid_to_pdf) - 1}: "
-            "the graph belongs to another model; rebuild it with utils/mkgraph.sh"
-        )
-    if np.isnan(graph.arc_cost).any():
-        raise AsrtoolError("the graph has arcs with a NaN cost; rebuild it with utils/mkgraph.sh")
     source = np.repeat(np.arange(num_states, dtype=np.int32), np.diff(arc_begin))
     epsilon = ilabel == 0
     _refuse_epsilon_cycles(source[epsilon], graph.arc_nextstate[epsilon], num_states)
     order = np.argsort(2 * source.astype(np.int64) + epsilon, kind="stable")
-    offsets = np.zeros(2 * num_states + 1, np.int32)
-    np.cumsum(np.bincount(2 * source.astype(np.int64) + epsilon, minlength=2 * num_states), out=offsets[1:])
-    arcs = np.empty(len(order), ARC)
+    arcs = np.empty(num_arcs, ARC)
     arcs["next"] = graph.arc_nextstate[order]
     arcs["cost"] = graph.arc_cost[order]
-    packed_ilabel = ilabel[order]
+    packed_ilabel = np.ascontiguousarray(ilabel[order], dtype=np.int32)
     arcs["pdf"] = np.where(packed_ilabel > 0, np.asarray(tid_to_pdf, np.int32)[packed_ilabel], -1)
-    arcs["next_epsilon_cost"] = _cheapest_epsilon(offsets, arcs)[arcs["next"]]
+    states = np.empty(num_states, STATE)
+    states["emitting"], states["end"] = arc_begin[:-1], arc_begin[1:]
+    states["epsilon"] = arc_begin[1:] - np.bincount(source[epsilon], minlength=num_states)
+    states["epsilon_cost"] = cheapest_epsilon(states, arcs)
+    arcs["next_epsilon_cost"] = states["epsilon_cost"][arcs["next"]]
     return PackedGraph(
         start=int(graph.start),
-        offsets=offsets,
+        states=states,
         arcs=arcs,
         ilabel=packed_ilabel,
-        olabel=graph.arc_olabel[order],
-        final_cost=np.ascontiguousarray(graph.final_cost, dtype=np.float32),
+        olabel=np.ascontiguousarray(graph.arc_olabel[order], dtype=np.int32),
+        final_cost=np.array(graph.final_cost, dtype=np.float32),
         num_pdfs=int(arcs["pdf"].max(initial=-1)) + 1,
     )
+
+
+def _check(graph: "CsrGraph", arc_begin: np.ndarray, tid_to_pdf: np.ndarray, num_states: int, num_arcs: int) -> None:
+    if not 0 <= graph.start < num_states:
+        raise AsrtoolError(f"the graph has no start state; {_REBUILD}")
+    if num_arcs >= 2**31:
+        raise AsrtoolError(f"the graph has {num_arcs} arcs, and 2^31 - 1 is the most; prune the language model")
+    arrays = (graph.arc_olabel, graph.arc_nextstate, graph.arc_cost)
+    if len(arc_begin) != num_states + 1 or any(len(array) != num_arcs for array in arrays):
+        raise AsrtoolError(f"the graph's arrays differ in length; {_REBUILD}")
+    if arc_begin[0] != 0 or arc_begin[-1] != num_arcs or (np.diff(arc_begin) < 0).any():
+        raise AsrtoolError(f"the graph's states do not account for its arcs; {_REBUILD}")
+    if num_arcs and not 0 <= graph.arc_nextstate.min() <= graph.arc_nextstate.max() < num_states:
+        raise AsrtoolError(f"the graph has arcs to states that do not exist; {_REBUILD}")
+    if num_arcs and (graph.arc_ilabel.max() >= len(tid_to_pdf) or graph.arc_ilabel.min() < 0):
+        raise AsrtoolError(
+            f"the graph has transition-id {graph.arc_ilabel.max()} and the model only {len(tid_to_pdf) - 1}: "
+            f"the graph belongs to another model; {_REBUILD}"
+        )
+    if len(tid_to_pdf) > 1 and tid_to_pdf[1:].min() < 0:
+        raise AsrtoolError("the model has transition-ids without a pdf; make it again")
+    if num_arcs and graph.arc_olabel.min() < 0:
+        raise AsrtoolError(f"the graph has words below 0; {_REBUILD}")
+    for what, cost in (("arcs", graph.arc_cost), ("final states", graph.final_cost)):
+        if not (cost > -np.inf).all():
+            raise AsrtoolError(f"the graph has {what} with a NaN or minus infinite cost; {_REBUILD}")
 
 
 def _refuse_epsilon_cycles(source: np.ndarray, target: np.ndarray, num_states: int) -> None:

@@ -8,18 +8,21 @@ import json
 import os
 import shutil
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.atomic_file import atomic_path
 from asrtool.io.kaldi_binary import read_bytes, write_bytes
 
 MAGIC = 2125659606
 _HAS_SYMBOLS = 3  # flag bits: input, output symbol table follows the header
 _IS_ALIGNED = 4
 _ARC = np.dtype([("ilabel", "<i4"), ("olabel", "<i4"), ("cost", "<f4"), ("nextstate", "<i4")])
+_BLOCK = 1 << 20  # states, arcs or words at a time, when files are read and written
 _CONST_STATE = np.dtype([("final", "<f4"), ("pos", "<u4"), ("narcs", "<u4"), ("niepsilons", "<u4"), ("noepsilons", "<u4")])
 
 
@@ -93,17 +96,19 @@ class CsrGraph:
 
     @classmethod
     def _from_vector(cls, header: "_Header", data: bytes) -> "CsrGraph":
-        from asrtool.fst.csr_kernels import gather_vector_arcs, scan_vector_states
-
-        words = _int32_words(data, header.end)
-        first_arc_word, num_arcs = scan_vector_states(words, header.num_states)
-        if len(first_arc_word) and first_arc_word[0] == -2:
-            raise AsrtoolError(f"{header.name}: truncated; make the file again")
-        arc_begin = np.concatenate([[0], np.cumsum(num_arcs)]).astype(np.int64)
-        arcs = np.empty((int(arc_begin[-1]), 4), dtype=np.int32)
-        gather_vector_arcs(words, first_arc_word, arc_begin, arcs)
-        finals = words[first_arc_word - 3].view(np.float32)
-        return cls._from_records(header.start, arc_begin, arcs.reshape(-1).view(_ARC), finals)
+        empty, no_offsets = np.empty(0, np.int32), np.empty(0, np.int64)
+        num_states, num_arcs = _unpack(header, data, False, no_offsets, empty, empty, empty, empty, empty)
+        graph = cls(
+            header.start,
+            np.zeros(num_states + 1, np.int64),
+            *(np.empty(num_arcs, dtype) for dtype in (np.int32, np.int32, np.int32, np.float32)),
+            np.empty(num_states, np.float32),
+        )
+        _unpack(
+            header, data, True, graph.arc_begin, graph.final_cost.view(np.int32),
+            graph.arc_ilabel, graph.arc_olabel, graph.arc_cost.view(np.int32), graph.arc_nextstate,
+        )  # fmt: skip
+        return graph
 
     @classmethod
     def _from_const(cls, header: "_Header", data: bytes) -> "CsrGraph":
@@ -144,30 +149,53 @@ class CsrGraph:
 
     def to_fst_bytes(self, fst_type: str = "const") -> bytes:
         """An OpenFst binary file, `const` or `vector`, unaligned."""
-        arcs = np.empty(self.num_arcs, _ARC)
-        arcs["ilabel"], arcs["olabel"] = self.arc_ilabel, self.arc_olabel
-        arcs["cost"], arcs["nextstate"] = self.arc_cost, self.arc_nextstate
-        num_arcs = np.diff(self.arc_begin)
-        header = _header_bytes(fst_type, self.start, self.num_states, self.num_arcs)
+        return b"".join(self.fst_parts(fst_type))
+
+    def fst_parts(self, fst_type: str = "const") -> Iterator[bytes]:
+        """The same in parts of some megabytes."""
+        yield _header_bytes(fst_type, self.start, self.num_states, self.num_arcs)
+        blocks = [slice(low, min(low + _BLOCK, self.num_states)) for low in range(0, self.num_states, _BLOCK)]
         if fst_type == "const":
-            states = np.empty(self.num_states, _CONST_STATE)
-            states["final"], states["pos"], states["narcs"] = self.final_cost, self.arc_begin[:-1], num_arcs
-            source = self.arc_source
-            states["niepsilons"] = np.bincount(source[self.arc_ilabel == 0], minlength=self.num_states)
-            states["noepsilons"] = np.bincount(source[self.arc_olabel == 0], minlength=self.num_states)
-            return b"".join([header, states.tobytes(), arcs.tobytes()])
-        words = np.zeros(3 * self.num_states + 4 * self.num_arcs, dtype=np.int32)
-        first = 3 * np.arange(self.num_states) + 4 * self.arc_begin[:-1]
-        words[first] = np.ascontiguousarray(self.final_cost, dtype=np.float32).view(np.int32)
-        words[first + 1] = num_arcs
+            yield from map(self._const_states, blocks)
+            for low in range(0, self.num_arcs, _BLOCK):
+                yield self._arc_records(low, min(low + _BLOCK, self.num_arcs)).tobytes()
+        else:
+            yield from map(self._vector_states, blocks)
+
+    def _arc_records(self, first: int, last: int) -> np.ndarray:
+        arcs = np.empty(last - first, _ARC)
+        arcs["ilabel"], arcs["olabel"] = self.arc_ilabel[first:last], self.arc_olabel[first:last]
+        arcs["cost"], arcs["nextstate"] = self.arc_cost[first:last], self.arc_nextstate[first:last]
+        return arcs
+
+    def _const_states(self, block: slice) -> bytes:
+        states = np.empty(block.stop - block.start, _CONST_STATE)
+        begin = self.arc_begin[block.start : block.stop + 1]
+        states["final"], states["pos"], states["narcs"] = self.final_cost[block], begin[:-1], np.diff(begin)
+        for name, labels in (("niepsilons", self.arc_ilabel), ("noepsilons", self.arc_olabel)):
+            epsilons = np.concatenate([[0], np.cumsum(labels[begin[0] : begin[-1]] == 0)])
+            states[name] = np.diff(epsilons[begin - begin[0]])
+        return states.tobytes()
+
+    def _vector_states(self, block: slice) -> bytes:
+        begin = self.arc_begin[block.start : block.stop + 1]
+        num_states, num_arcs = len(begin) - 1, int(begin[-1] - begin[0])
+        words = np.zeros(3 * num_states + 4 * num_arcs, dtype=np.int32)
+        first = 3 * np.arange(num_states) + 4 * (begin[:-1] - begin[0])
+        words[first] = np.ascontiguousarray(self.final_cost[block], dtype=np.float32).view(np.int32)
+        words[first + 1] = np.diff(begin)
         is_arc = np.ones(len(words), dtype=bool)
         is_arc[first] = is_arc[first + 1] = is_arc[first + 2] = False
-        words[is_arc] = arcs.view(np.int32)
-        return header + words.tobytes()
+        words[is_arc] = self._arc_records(begin[0], begin[-1]).view(np.int32)
+        return words.tobytes()
 
     def write_fst_file(self, path: str | Path, fst_type: str = "const") -> None:
         """Writes the file whole or not at all; .gz by the suffix."""
-        write_bytes(path, self.to_fst_bytes(fst_type))
+        if str(path).endswith(".gz"):
+            write_bytes(path, self.to_fst_bytes(fst_type))
+            return
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            file.writelines(self.fst_parts(fst_type))
 
     def save(self, directory: str | Path) -> None:
         """Writes a directory of .npy files, whole or not at all, that `load` maps into memory."""
@@ -238,10 +266,23 @@ def _header_bytes(fst_type: str, start: int, num_states: int, num_arcs: int) -> 
     return struct.pack("<i", MAGIC) + strings + struct.pack("<iiQqqq", 2, 0, properties, start, num_states, num_arcs)
 
 
-def _int32_words(data: bytes, start: int) -> np.ndarray:
-    """The rest of a file as int32, at an address that divides by four."""
-    words = np.frombuffer(data, "<i4", (len(data) - start) // 4, start)
-    return words if words.flags.aligned else words.copy()
+def _unpack(header: _Header, data: bytes, fill: bool, *arrays: np.ndarray) -> tuple[int, int]:
+    """Takes the states of a vector FST to `arrays` (see `unpack_states`), or counts; returns (states, arcs)."""
+    from asrtool.fst.csr_kernels import unpack_states
+
+    progress = np.zeros(3, np.int64)
+    position = header.end
+    while True:
+        count = min(_BLOCK, (len(data) - position) // 4)
+        words = np.frombuffer(data, "<i4", count, position).copy()  # at an address that divides by four
+        taken = unpack_states(words, progress, fill, *arrays)
+        if taken <= 0:
+            break
+        position += 4 * taken
+    is_whole = progress[2] == 0 and (fill or position == len(data))
+    if taken < 0 or not is_whole or 0 <= header.num_states != progress[0]:
+        raise AsrtoolError(f"{header.name}: truncated; make the file again")
+    return int(progress[0]), int(progress[1])
 
 
 def _align(position: int) -> int:

@@ -5,43 +5,47 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True)
-def scan_vector_states(words, num_states):
-    """Where each state of a vector FST begins.
+def unpack_states(words, progress, fill, arc_begin, final_cost, ilabel, olabel, cost, nextstate):
+    """Takes as much as there is of the states of a vector FST from a part of its file.
 
-    words int32 [W]: the file after its header; a state is (final weight float32, number of arcs int64, arcs of 4 words each).
-    num_states int64; -1 where the header does not say: states up to the end then.
+    A state is (final weight float32, number of arcs int64, arcs of 4 words each).
 
-    Returns first_arc_word int64 [S], num_arcs int64 [S]; empty with num_states -2 first when the file is cut short.
+    Args:
+        words: int32 [W], the part, from where the last one was left.
+        progress: int64 [3], changed: states and arcs so far, arcs of the last state that are still to come.
+        fill: False: count only; the arrays may be empty.
+        arc_begin: int64 [S + 1]; final_cost, cost: int32 [S] and [A], the bits of float32; ilabel, olabel, nextstate int32 [A].
+
+    Returns the number of words that were taken (fewer than 4 are left), -1 where a number of arcs makes no sense.
     """
-    size = words.shape[0]
-    count = 0
+    size = len(words)
+    state, arc, to_come = progress
     position = 0
-    while position < size and (num_states < 0 or count < num_states):
-        if position + 3 > size or words[position + 2] != 0 or words[position + 1] < 0:
-            return np.full(1, -2, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        position += 3 + 4 * np.int64(words[position + 1])
-        count += 1
-    if position > size or (num_states >= 0 and count < num_states):
-        return np.full(1, -2, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    first_arc_word = np.empty(count, dtype=np.int64)
-    num_arcs = np.empty(count, dtype=np.int64)
-    position = 0
-    for state in range(count):
-        first_arc_word[state] = position + 3
-        num_arcs[state] = words[position + 1]
-        position += 3 + 4 * num_arcs[state]
-    return first_arc_word, num_arcs
-
-
-@njit(nogil=True, cache=True)
-def gather_vector_arcs(words, first_arc_word, arc_begin, arcs):
-    """Copies the arcs of all states one after the other.
-
-    words int32 [W], first_arc_word int64 [S], arc_begin int64 [S + 1], arcs int32 [A, 4] (output).
-    """
-    for state in range(first_arc_word.shape[0]):
-        word = first_arc_word[state]
-        for arc in range(arc_begin[state], arc_begin[state + 1]):
-            for column in range(4):
-                arcs[arc, column] = words[word]
-                word += 1
+    while True:
+        if to_come > 0:
+            count = min(to_come, (size - position) // 4)
+            if fill:
+                for i in range(arc, arc + count):
+                    ilabel[i] = words[position]
+                    olabel[i] = words[position + 1]
+                    cost[i] = words[position + 2]
+                    nextstate[i] = words[position + 3]
+                    position += 4
+            else:
+                position += 4 * count
+            arc += count
+            to_come -= count
+            if to_come > 0:
+                break
+        if position + 3 > size or (fill and state == len(final_cost)):
+            break
+        if words[position + 2] != 0 or words[position + 1] < 0:
+            return -1
+        to_come = np.int64(words[position + 1])
+        if fill:
+            final_cost[state] = words[position]
+            arc_begin[state + 1] = arc + to_come
+        state += 1
+        position += 3
+    progress[0], progress[1], progress[2] = state, arc, to_come
+    return position

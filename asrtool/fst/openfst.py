@@ -32,17 +32,18 @@ def to_openfst(graph: CsrGraph, scratch: str | Path | None = None) -> Fst:
     """Arrays -> kaldifst, through a file under `scratch`."""
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         path = Path(directory) / "graph.fst"
-        path.write_bytes(graph.to_fst_bytes("vector"))
+        graph.write_fst_file(path, "vector")
         return read(path)
 
 
 def from_openfst(fst: Fst, scratch: str | Path | None = None) -> CsrGraph:
-    """kaldifst -> arrays, through a file under `scratch`."""
+    """kaldifst -> arrays, through a file under `scratch`; `fst` is empty afterwards, lest both be in memory at once."""
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         path = Path(directory) / "graph.fst"
         if not fst.write(str(path)):
             raise AsrtoolError(f"{directory}: cannot write: is the disk full?")
-        return CsrGraph.from_fst_bytes(path.read_bytes())
+        fst.delete_states()
+        return CsrGraph.from_fst_file(path)
 
 
 def compose(left: Fst, right: Fst) -> Fst:
@@ -72,8 +73,3 @@ def determinize(fst: Fst, what: str) -> None:
         raise AsrtoolError(
             f"{what}: cannot be determinized: two words share their phones and no disambiguation symbol tells them apart"
         )
-
-
-def minimize(fst: Fst) -> None:
-    """fstminimizeencoded, in place; trims as well."""
-    kaldifst.minimize_encoded(fst)

@@ -12,6 +12,7 @@ import numpy as np
 from asrtool.errors import AsrtoolError
 from asrtool.fst import openfst
 from asrtool.fst.csr import CsrGraph
+from asrtool.fst.minimize import minimize
 from asrtool.fst.push import push_special
 from asrtool.fst.remove_epsilons import remove_epsilons_local
 from asrtool.graph.h_transducer import h_transducer
@@ -143,8 +144,9 @@ def _lg(lang_dir: Path, scratch: Path) -> openfst.Fst:
         return openfst.read(kept)
     fst = openfst.compose(*(openfst.read(path) for path in sources))
     openfst.determinize(fst, f"{lang_dir}: L_disambig.fst o G.fst")
-    openfst.minimize(fst)
-    pushed = push_special(openfst.from_openfst(fst, scratch))
+    graph = minimize(openfst.from_openfst(fst, scratch))
+    del fst
+    pushed = push_special(graph)
     if pushed.num_arcs == 0:
         raise AsrtoolError(f"{lang_dir}: L_disambig.fst and G.fst have no sentence in common; make G.fst with this words.txt")
     if os.access(lang_dir, os.W_OK) and lang_dir.stat().st_mode & 0o222:  # else it is made each time
@@ -173,10 +175,9 @@ def _hclg_without_loops(
     fst = openfst.compose(openfst.to_openfst(h_graph, scratch), clg)
     openfst.determinize(fst, f"{hmms.model.name}: H o CLG")
     graph = openfst.from_openfst(fst, scratch)
+    del fst
     graph.arc_ilabel[graph.arc_ilabel > hmms.model.num_transition_ids] = 0
-    fst = openfst.to_openfst(remove_epsilons_local(graph), scratch)
-    openfst.minimize(fst)  # this also drops the states that nothing leads to any more
-    return openfst.from_openfst(fst, scratch), disambiguation
+    return minimize(remove_epsilons_local(graph)), disambiguation  # minimising also drops states that nothing leads to any more
 
 
 def _copy(lang_dir: Path, out_dir: Path, pattern: str) -> None:

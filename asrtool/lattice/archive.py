@@ -1,91 +1,141 @@
-"""Many lattices in one file: a zip whose members are utterances, each holding a lattice's arrays one after the other.
+"""Archives of lattices, as Kaldi reads and writes them: lat.N.gz, binary or text, state-level or compact."""
 
-Integers take the smallest type that fits (arc_start as arcs a state, arc_end as the distance), costs stay float32. A file is
-read lattice after lattice, or by utterance, and is written whole or not at all.
-"""
-
-import io
-import zipfile
+import gzip
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-import numpy as np
+from typing import BinaryIO
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import atomic_path
+from asrtool.lattice.compact import CompactLattice
+from asrtool.lattice.kaldi_arcs import to_lattice_arrays
+from asrtool.lattice.kaldi_fst import MAGIC_BYTES, TruncatedError, format_fst, parse_fst
+from asrtool.lattice.kaldi_text import format_text, parse_text
 from asrtool.lattice.lattice import Lattice
 
-_VERSION = 1
-_SAME_DATE = (1980, 1, 1, 0, 0, 0)  # the same lattices give the same bytes
+_CHUNK = 1 << 20
+_COMPRESSION = 3  # half again as large as at 9, at a tenth of the time
+# a name and, in text, the end of its line, in binary a space and the first bytes of the lattice
+_NAME = re.compile(rb"\s*([^\s\0]{1,4096})([ \t\r]*\n| (?=" + re.escape(MAGIC_BYTES) + rb"))")
+_BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 
 
-def _smallest(values: np.ndarray) -> np.ndarray:
-    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
-    kind = np.uint8 if high < 1 << 8 else np.uint16 if high < 1 << 16 else np.int32
-    return values.astype(kind if low >= 0 else np.int32)
-
-
-def lattice_to_bytes(lattice: Lattice) -> bytes:
-    """The member of the archive: .npy blocks, the first int64 [3] (version, frames, reached a final state)."""
-    arrays = [
-        np.array([_VERSION, lattice.num_frames, lattice.reached_final], np.int64),
-        _smallest(np.bincount(lattice.state_frame, minlength=lattice.num_frames + 1)),
-        _smallest(np.bincount(lattice.arc_start, minlength=lattice.num_states)),
-        _smallest(lattice.arc_end - lattice.arc_start),
-        _smallest(lattice.arc_transition_id),
-        _smallest(lattice.arc_word),
-        lattice.arc_graph_cost.astype(np.float32),
-        lattice.arc_acoustic_cost.astype(np.float32),
-        lattice.final_cost.astype(np.float32),
-    ]
-    buffer = io.BytesIO()
-    for array in arrays:
-        np.lib.format.write_array(buffer, array, version=(1, 0), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def lattice_from_bytes(data: bytes) -> Lattice:
-    """Reads `lattice_to_bytes`; ValueError where the bytes are something else."""
-    buffer = io.BytesIO(data)
-    version, num_frames, reached_final = np.lib.format.read_array(buffer, allow_pickle=False)
-    if version != _VERSION:
-        raise ValueError(f"version {version} of the lattice format, expected {_VERSION}")
-    states_a_frame, arcs_a_state, distance, transition_id, word, graph, acoustic, final = (
-        np.lib.format.read_array(buffer, allow_pickle=False) for _ in range(8)
-    )
-    arc_start = np.repeat(np.arange(len(arcs_a_state), dtype=np.int32), arcs_a_state)
-    return Lattice(
-        num_frames=int(num_frames),
-        state_frame=np.repeat(np.arange(len(states_a_frame), dtype=np.int32), states_a_frame),
-        arc_start=arc_start,
-        arc_end=arc_start + distance.astype(np.int32),
-        arc_transition_id=transition_id.astype(np.int32),
-        arc_word=word.astype(np.int32),
-        arc_graph_cost=graph,
-        arc_acoustic_cost=acoustic,
-        final_cost=final,
-        reached_final=bool(reached_final),
-    )
-
-
-def write_lattices(path: str | Path, lattices: Iterable[tuple[str, Lattice]]) -> None:
-    """Writes (utterance, lattice) pairs in order; the file appears when all are written."""
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for utterance, lattice in lattices:
-            archive.writestr(zipfile.ZipInfo(utterance, _SAME_DATE), lattice_to_bytes(lattice))
-
-
-def read_lattices(path: str | Path) -> Iterator[tuple[str, Lattice]]:
-    """Yields (utterance, lattice) in the order they were written.
+def lattice_files(directory: str | Path) -> list[Path]:
+    """The lat.N.gz files of a decoding directory, by number.
 
     Raises:
-        AsrtoolError: no such file, not a lattice archive, or a damaged one.
+        AsrtoolError: none there.
     """
+    numbered = {}
+    for path in Path(directory).glob("lat.*.gz"):
+        if match := re.fullmatch(r"lat\.(\d+)\.gz", path.name):
+            numbered[int(match[1])] = path
+    if not numbered:
+        raise AsrtoolError(f"{directory}: no lat.*.gz in it; decode first")
+    return [numbered[number] for number in sorted(numbered)]
+
+
+def read_lattices(path: str | Path) -> Iterator[tuple[str, Lattice | CompactLattice]]:
+    """Yields (utterance, lattice) of an archive, or of all lat.N.gz of a decoding directory, in the order of the file.
+
+    Binary or text, .gz or not, is seen from the content. Little more than a lattice is held at a time. See
+    `kaldi_arcs.to_lattice_arrays` for the order of states; Kaldi's files do not tell `reached_final`: it is True.
+
+    Raises:
+        AsrtoolError: no such file, something else than lattices, damaged or truncated; the line names file and utterance.
+    """
+    for file in lattice_files(path) if Path(path).is_dir() else [Path(path)]:
+        yield from _read_file(file)
+
+
+def _read_file(path: Path) -> Iterator[tuple[str, Lattice | CompactLattice]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            for utterance in archive.namelist():
-                yield utterance, lattice_from_bytes(archive.read(utterance))
+        with open(path, "rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            with gzip.GzipFile(fileobj=raw) if zipped else raw as file:
+                source = _Source(file, path)
+                if not source.more():
+                    raise AsrtoolError(f"{path}: an empty file; make it again")
+                while (item := source.next_lattice()) is not None:
+                    yield item
     except FileNotFoundError:
         raise AsrtoolError(f"{path}: no such lattice archive; decode first") from None
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise AsrtoolError(f"{path}: not a lattice archive, or damaged ({error}); remove it and decode again") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise AsrtoolError(f"{path}: damaged .gz file ({error}); make it again") from None
+
+
+class _Source:
+    """What was read of a file and not used yet."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.file, self.path = file, path
+        self.data, self.position, self.ended = b"", 0, False
+
+    def more(self) -> bool:
+        """Reads on, as much again as is held; False at the end of the file."""
+        held = self.data[self.position :]
+        new = b"" if self.ended else self.file.read(max(_CHUNK, len(held)))
+        self.data, self.position, self.ended = held + new, 0, not new
+        return bool(new)
+
+    def error(self, utterance: str, message: str) -> AsrtoolError:
+        return AsrtoolError(f"{self.path}: {utterance}: {message}; make the file again")
+
+    def next_lattice(self) -> tuple[str, Lattice | CompactLattice] | None:
+        """The utterance at the position, None at the end of the file."""
+        while (match := _NAME.match(self.data, self.position)) is None and self.more():
+            pass
+        if match is None:
+            if self.data[self.position :].strip():
+                raise AsrtoolError(f"{self.path}: not an archive of lattices: no utterance's name was found; make the file again")
+            return None
+        utterance = match[1].decode("utf-8", "replace")
+        self.position = match.end()
+        try:
+            arcs = self._text() if match[2].endswith(b"\n") else self._binary(utterance)
+            return utterance, to_lattice_arrays(arcs)
+        except ValueError as error:
+            raise self.error(utterance, str(error)) from None
+
+    def _binary(self, utterance: str):
+        while True:
+            try:
+                arcs, self.position = parse_fst(self.data, self.position)
+                return arcs
+            except TruncatedError:
+                if not self.more():
+                    raise self.error(utterance, "truncated") from None
+
+    def _text(self):
+        # the name's line counts as the line before a lattice without any
+        self.position -= 1
+        while (end := _BLANK_LINE.search(self.data, self.position)) is None and self.more():
+            pass
+        stop = end.start() if end else len(self.data)
+        body = self.data[self.position : stop]
+        self.position = end.end() if end else stop
+        if end is None and body.strip():
+            raise ValueError("truncated: no empty line after it")
+        return parse_text(body)
+
+
+def write_lattices(path: str | Path, items: Iterable[tuple[str, Lattice | CompactLattice]], binary: bool = True) -> None:
+    """Writes (utterance, lattice) pairs in order, .gz by the suffix; the file appears when all are written.
+
+    The same lattices give the same bytes. Text keeps six digits of a cost, as Kaldi's does.
+    """
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        if str(path).endswith(".gz"):
+            with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as zipped:
+                _write(zipped, items, binary)
+        else:
+            _write(file, items, binary)
+
+
+def _write(file: BinaryIO, items: Iterable[tuple[str, Lattice | CompactLattice]], binary: bool) -> None:
+    for utterance, lattice in items:
+        name = utterance.encode("utf-8") + b" "
+        file.write(name + format_fst(lattice) if binary else name + b"\n" + format_text(lattice) + b"\n")

@@ -1,8 +1,14 @@
 """State-level lattices as arrays."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from asrtool.lattice.strings import gather_strings
+
+if TYPE_CHECKING:
+    from asrtool.lattice.compact import CompactLattice
 
 
 @dataclass
@@ -53,7 +59,7 @@ class BestPath:
 
 
 def best_path(
-    lattice: Lattice, acoustic_scale: float = 1.0, lm_scale: float = 1.0, word_insertion_penalty: float = 0.0
+    lattice: "Lattice | CompactLattice", acoustic_scale: float = 1.0, lm_scale: float = 1.0, word_insertion_penalty: float = 0.0
 ) -> BestPath | None:
     """The path that minimises lm_scale * graph + acoustic_scale * acoustic cost + penalty * words; None without a final state.
 
@@ -62,20 +68,37 @@ def best_path(
     """
     from asrtool.lattice.best_path_kernels import best_path_arcs
 
-    arc_cost = lattice.arc_graph_cost * float(lm_scale) + lattice.arc_acoustic_cost.astype(np.float64) * float(acoustic_scale)
+    compact = not isinstance(lattice, Lattice)
+    graph, acoustic = lattice.arc_graph_cost.astype(np.float64), lattice.arc_acoustic_cost.astype(np.float64)
+    if compact:
+        final_graph, final_acoustic = (
+            costs.astype(np.float64) for costs in (lattice.final_graph_cost, lattice.final_acoustic_cost)
+        )
+    else:
+        final_graph, final_acoustic = lattice.final_cost.astype(np.float64), np.zeros(lattice.num_states)
+    arc_cost = graph * lm_scale + acoustic * acoustic_scale
     if word_insertion_penalty:
         arc_cost[lattice.arc_word != 0] += word_insertion_penalty
-    final_cost = (
-        lattice.final_cost.astype(np.float64) * float(lm_scale) if lm_scale else np.where(lattice.final_cost < np.inf, 0, np.inf)
-    )
-    path, cost = best_path_arcs(lattice.arc_start, lattice.arc_end, arc_cost.astype(np.float64), final_cost)
+    final_cost = np.full(lattice.num_states, np.inf)
+    final = final_graph < np.inf
+    final_cost[final] = final_graph[final] * lm_scale + final_acoustic[final] * acoustic_scale
+    path, cost = best_path_arcs(lattice.arc_start, lattice.arc_end, arc_cost, final_cost)
     if not cost < np.inf:
         return None
-    words, transition_ids = lattice.arc_word[path], lattice.arc_transition_id[path]
     last_state = lattice.arc_end[path[-1]] if len(path) else 0
+    words = lattice.arc_word[path]
     return BestPath(
         words=words[words != 0],
-        transition_ids=transition_ids[transition_ids != 0],
-        graph_cost=float(lattice.arc_graph_cost[path].sum(dtype=np.float64)) + float(lattice.final_cost[last_state]),
-        acoustic_cost=float(lattice.arc_acoustic_cost[path].sum(dtype=np.float64)),
+        transition_ids=_transition_ids(lattice, path, last_state),
+        graph_cost=float(graph[path].sum() + final_graph[last_state]),
+        acoustic_cost=float(acoustic[path].sum() + final_acoustic[last_state]),
     )
+
+
+def _transition_ids(lattice: "Lattice | CompactLattice", path: np.ndarray, last_state: int) -> np.ndarray:
+    if isinstance(lattice, Lattice):
+        transition_ids = lattice.arc_transition_id[path]
+        return transition_ids[transition_ids != 0]
+    begin, final_begin = lattice.tid_begin, lattice.final_tid_begin
+    _, on_arcs = gather_strings(begin, lattice.transition_id, path)
+    return np.append(on_arcs, lattice.final_transition_id[final_begin[last_state] : final_begin[last_state + 1]])

@@ -11,6 +11,8 @@ from asrtool.cli import main
 from asrtool.fst.csr import CsrGraph
 from asrtool.io.kaldi_table import MatrixWriter
 from asrtool.lattice.archive import read_lattices
+from asrtool.lattice.compact import CompactLattice
+from asrtool.lattice.lattice import Lattice
 
 UTTERANCES = ("1447-014470060", "3020-030200016", "6010-060100092")
 
@@ -58,19 +60,31 @@ def test_gmm_lattices_words_and_scores(experiment, kaldi_reference, tmp_path, ca
     symbols = dict(line.split()[::-1] for line in (experiment / "graph" / "words.txt").read_text().splitlines())
     hypotheses = {line.split()[0]: line.split()[1:] for line in (out / "hyp.txt").read_text().splitlines()}
     assert hypotheses == {name: [symbols[str(word)] for word in kaldi_words[name]] for name in UTTERANCES}
-    assert [name for name, _ in read_lattices(out / "lat.1.zip")] == list(UTTERANCES)
-    assert sorted(path.name for path in out.iterdir()) == ["decode.json", "hyp.txt", "lat.1.zip"]
+    compact = dict(read_lattices(out / "lat.1.gz"))
+    assert list(compact) == list(UTTERANCES) and all(type(lattice) is CompactLattice for lattice in compact.values())
+    assert sorted(path.name for path in out.iterdir()) == ["decode.json", "hyp.txt", "lat.1.gz"]
     assert main(["score", str(experiment / "data"), str(experiment / "graph"), str(out)]) == 0
     assert (out / "scoring_kaldi" / "best_wer").read_text().startswith("%WER ")
     # HE LIKES CAKE, THIS WAS THE ROOM; "I WANT TO LOVE" for "I WENT OUT LAST"
     assert (out / "wer_12_0.0").read_text().startswith("%WER 27.27 [ 3 / 11, 0 ins, 0 del, 3 sub ]")
 
 
+def test_state_level_lattices_on_demand(experiment, tmp_path):
+    """With the same best words, and, determinised by the verb, the lattices that decoding writes by default."""
+    raw, out = tmp_path / "raw", tmp_path / "decode"
+    assert decode(experiment, raw, "--determinize-lattice", "false") == 0 and decode(experiment, out) == 0
+    assert (raw / "hyp.txt").read_text() == (out / "hyp.txt").read_text()
+    assert all(type(lattice) is Lattice for _, lattice in read_lattices(raw))
+    options = ["--acoustic-scale", "0.083333", "--beam", "6"]
+    assert main(["lattice-determinize-pruned", *options, str(raw), str(tmp_path / "lat.1.gz")]) == 0
+    assert (tmp_path / "lat.1.gz").read_bytes() == (out / "lat.1.gz").read_bytes()
+
+
 def test_a_finished_decoding_is_not_done_again_and_a_killed_one_goes_on(experiment, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("asrtool.decoder.decode_data.PART", 1)
     out = tmp_path / "decode"
     assert decode(experiment, out) == 0
-    assert len(list(out.glob("lat.*.zip"))) == 3
+    assert len(list(out.glob("lat.*.gz"))) == 3
     first = {path.name: path.read_bytes() for path in out.iterdir()}
     capsys.readouterr()
     assert decode(experiment, out) == 0 and capsys.readouterr().err == ""

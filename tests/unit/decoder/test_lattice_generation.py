@@ -98,7 +98,7 @@ def test_pruning_on_the_way_changes_nothing(slow, monkeypatch):
     loglikes = random.normal(-2, 2, (150, 6)).astype(np.float32)
     decoder = BeamSearchDecoder(graph, TID_TO_PDF, BeamSearchOptions(12, 4, 10**6, 5, SCALE))
     lattice = decoder.decode_lattice(loglikes)
-    monkeypatch.setattr("asrtool.decoder.beam_search._PRUNE_INTERVAL", 10**6)
+    monkeypatch.setattr("asrtool.decoder.stream.LATTICE_INTERVAL", 10**6)
     unpruned = decoder.decode_lattice(loglikes)
     assert lattice.num_states == unpruned.num_states and lattice.num_arcs == unpruned.num_arcs
     for field in ("arc_start", "arc_end", "arc_transition_id", "arc_graph_cost", "arc_acoustic_cost", "final_cost"):

@@ -1,0 +1,196 @@
+"""Search with two language models against search in the big model's own graph."""
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from asrtool.decoder.beam_search import BeamSearchDecoder, BeamSearchOptions
+from asrtool.decoder.biglm import BigLmDecoder
+from asrtool.errors import AsrtoolError
+from asrtool.fst.csr import CsrGraph
+from asrtool.graph.hclg import make_hclg
+from asrtool.io.symbols import SymbolTable
+from asrtool.lang.format_lm import format_lm
+from asrtool.lattice.lattice import best_path
+from asrtool.lm.arpa import read_arpa
+from asrtool.lm.compact_kernels import advance, final_cost
+from asrtool.lm.compact_model import CompactNgram
+
+WORDS = ("a", "ab", "ba", "cab")
+SCALE = 0.5
+WIDE = BeamSearchOptions(1e4, 4.0, 10**6, 0, SCALE)
+
+
+def write_random_arpa(path, order: int, seed: int, share: float = 0.5) -> CompactNgram:
+    """A model of random probabilities and back-off weights (not normalised); of the longer n-grams only a `share` is there."""
+    rng = np.random.default_rng(seed)
+    ngrams = [[("<s>",), *((word,) for word in (*WORDS, "</s>"))]]
+    for _ in range(order - 1):
+        histories = [ngram for ngram in ngrams[-1] if ngram[-1] != "</s>"]
+        ngrams.append([(*h, word) for h in histories for word in (*WORDS, "</s>") if rng.random() < share])
+    text = ["\\data\\", *(f"ngram {n}={len(rows)}" for n, rows in enumerate(ngrams, 1))]
+    for n, rows in enumerate(ngrams, 1):
+        text.append(f"\n\\{n}-grams:")
+        for ngram in rows:
+            backoff = f"\t{rng.uniform(-0.6, 0):.6f}" if n < order and ngram[-1] != "</s>" else ""
+            text.append(f"{-99 if ngram == ('<s>',) else rng.uniform(-1.5, -0.1):.6f}\t{' '.join(ngram)}{backoff}")
+    path.write_text("\n".join([*text, "\n\\end\\\n"]))
+    return CompactNgram.from_model(read_arpa(path))
+
+
+def exact_grammar(model: CompactNgram, words: SymbolTable) -> CsrGraph:
+    """The model as an acceptor with an arc for every word in every state: no path backs off where the n-gram is there."""
+    ids = model.word_ids(words)
+    arcs, ending = [], []
+    for state in range(model.num_states):
+        ending.append(final_cost(model.arrays, state))
+        for word in map(words.id, WORDS):
+            after, cost = advance(model.arrays, state, ids[word])
+            arcs.append((state, word, word, after, cost))
+    return CsrGraph.from_arcs(model.start_state, *zip(*arcs), ending)
+
+
+@pytest.fixture(scope="module")
+def composed(toy, tmp_path_factory):
+    """The graph of a big trigram model, and small models with their graphs."""
+    made = toy()
+    directory = tmp_path_factory.mktemp("biglm")
+    words = SymbolTable.read(made.lang / "words.txt")
+
+    def graph_of(name, order, seed, share=0.5, exact=True):
+        model = write_random_arpa(directory / f"{name}.arpa", order, seed, share)
+        format_lm(made.lang, directory / f"{name}.arpa", directory / name)
+        if exact:
+            exact_grammar(model, words).write_fst_file(directory / name / "G.fst", "vector")
+        make_hclg(directory / name, made.directory / "tree", made.directory / "final.mdl", directory / f"graph_{name}")
+        return model, CsrGraph.load(directory / f"graph_{name}" / "graph.csr")
+
+    big, big_graph = graph_of("big", 3, 0)
+    small = {
+        "unigram": graph_of("unigram", 1, 1, exact=False),
+        "bigram": graph_of("bigram", 2, 2, 0.3),
+        "backoff": graph_of("backoff", 2, 2, 0.3, exact=False),
+    }
+    return SimpleNamespace(big=big, big_graph=big_graph, small=small, words=words, model=made.model)
+
+
+def decoders(composed, name, options=WIDE):
+    small, graph = composed.small[name]
+    ours = BigLmDecoder(graph, composed.model.tid_to_pdf, small, composed.big, composed.words, options)
+    return ours, BeamSearchDecoder(composed.big_graph, composed.model.tid_to_pdf, options)
+
+
+def scores(composed, seed, num_frames=24):
+    return np.random.default_rng(seed).normal(-3, 3, (num_frames, composed.model.num_pdfs)).astype(np.float32)
+
+
+def cost_of_words(lattice) -> dict[tuple, float]:
+    """The cheapest path of every word sequence in a lattice."""
+    best = [{} for _ in range(lattice.num_states)]
+    best[0][()] = 0.0
+    cost = lattice.arc_graph_cost.astype(np.float64) + SCALE * lattice.arc_acoustic_cost
+    for arc in range(lattice.num_arcs):
+        word = int(lattice.arc_word[arc])
+        for words, before in best[lattice.arc_start[arc]].items():
+            after, value = words + (word,) * (word != 0), before + cost[arc]
+            target = best[lattice.arc_end[arc]]
+            target[after] = min(value, target.get(after, np.inf))
+    ends: dict[tuple, float] = {}
+    for state in np.flatnonzero(lattice.final_cost < np.inf):
+        for words, value in best[state].items():
+            ends[words] = min(value + float(lattice.final_cost[state]), ends.get(words, np.inf))
+    return ends
+
+
+@pytest.mark.parametrize(("name", "seed"), list(itertools.product(("unigram", "bigram"), range(6))))
+def test_equals_the_graph_of_the_big_model(composed, name, seed):
+    ours, reference = decoders(composed, name)
+    loglikes = scores(composed, seed)
+    found, expected = ours.decode(loglikes), reference.decode(loglikes)
+    assert found.words.tolist() == expected.words.tolist() and len(found.words)
+    assert found.graph_cost == pytest.approx(expected.graph_cost, abs=0.02)  # minimisation rounds costs to 1/1024
+    assert found.acoustic_cost == pytest.approx(expected.acoustic_cost, abs=1e-3)
+    assert found.reached_final
+
+
+@pytest.mark.parametrize(("name", "seed"), list(itertools.product(("unigram", "bigram"), range(4))))
+def test_lattices_equal_those_of_the_big_model(composed, name, seed):
+    ours, reference = decoders(composed, name)
+    loglikes = scores(composed, seed, 30)  # pruned once on the way
+    lattice = ours.decode_lattice(loglikes)
+    found, expected = cost_of_words(lattice), cost_of_words(reference.decode_lattice(loglikes))
+    best = min(expected.values())
+    inside = {words: cost for words, cost in expected.items() if cost < best + WIDE.lattice_beam - 0.01}
+    assert len(inside) > 3
+    assert {words: found.get(words) for words in inside} == pytest.approx(inside, abs=0.02)
+    assert all(expected[words] == pytest.approx(cost, abs=0.02) for words, cost in found.items() if cost < best + 3.9)
+    assert best_path(lattice, SCALE).words.tolist() == ours.decode(loglikes).words.tolist()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_graph_with_back_off_costs_no_more(composed, seed):
+    """Its paths may back off though the n-gram is there, as in every graph of a back-off model."""
+    ours, reference = decoders(composed, "backoff")
+    loglikes = scores(composed, seed)
+    found, expected = cost_of_words(ours.decode_lattice(loglikes)), cost_of_words(reference.decode_lattice(loglikes))
+    best = min(expected.values())
+    assert all(found.get(words, np.inf) < cost + 0.02 for words, cost in expected.items() if cost < best + 1)
+    assert best - 2 < min(found.values()) < best + 0.02
+
+
+@pytest.mark.parametrize("lattice", [False, True])
+def test_long_utterances_forget(composed, monkeypatch, lattice):
+    """Growing, dropping dead tokens, pruning on the way and renewing the memory change nothing."""
+    options = BeamSearchOptions(8.0, 3.0, 100, 10, SCALE)
+    ours, _ = decoders(composed, "bigram", options)
+    loglikes = scores(composed, 0, 400)
+    expected = ours.decode_lattice(loglikes) if lattice else ours.decode(loglikes)
+    monkeypatch.setattr("asrtool.decoder.biglm._SIZES", (600, 40, 5))
+    found = ours.decode_lattice(loglikes) if lattice else ours.decode(loglikes)
+    for name, value in vars(expected).items():
+        assert np.array_equal(value, getattr(found, name)), name
+
+
+def test_deterministic_in_threads(composed):
+    options = BeamSearchOptions(8.0, 3.0, 100, 10, SCALE)
+    ours, _ = decoders(composed, "bigram", options)
+    items = [(str(seed), scores(composed, seed, 60)) for seed in range(12)]
+    one, two = (list(ours.decode_batch(items, threads, lattice=True)) for threads in (1, 3))
+    for (name, first), (_, second) in zip(one, two):
+        for field, value in vars(first).items():
+            assert np.array_equal(value, getattr(second, field)), (name, field)
+
+
+def test_word_insertion_penalty(composed):
+    ours, reference = decoders(composed, "unigram", BeamSearchOptions(1e4, 4.0, 10**6, 0, SCALE, word_insertion_penalty=-3.0))
+    found, expected = ours.decode(scores(composed, 1)), reference.decode(scores(composed, 1))
+    assert found.words.tolist() == expected.words.tolist()
+    assert found.graph_cost == pytest.approx(expected.graph_cost, abs=0.02)
+    assert len(found.words) > len(decoders(composed, "unigram")[0].decode(scores(composed, 1)).words)
+
+
+def test_no_frames_and_no_final_state(composed):
+    ours, reference = decoders(composed, "unigram")
+    nothing = np.zeros((0, composed.model.num_pdfs), np.float32)
+    assert ours.decode(nothing).graph_cost == pytest.approx(reference.decode(nothing).graph_cost, abs=0.02)
+    cut = ours.decode(scores(composed, 0, 2))  # shorter than any phone
+    assert not cut.reached_final and len(cut.transition_ids) == 2
+    assert not ours.decode_lattice(scores(composed, 0, 2)).reached_final
+
+
+def test_refusals(composed, tmp_path):
+    ours, _ = decoders(composed, "unigram")
+    with pytest.raises(AsrtoolError, match=r"NaN or infinite log-likelihoods at frame 3"):
+        ours.decode(np.where(np.arange(5)[:, None] == 3, np.float32(np.nan), scores(composed, 0, 5)))
+    with pytest.raises(AsrtoolError, match="of 2 pdfs"):
+        ours.decode(np.zeros((5, 2), np.float32))
+    (tmp_path / "other.arpa").write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\t<s>\n-0.5\t</s>\n-0.5\tx\n\n\\end\\\n")
+    other = CompactNgram.from_model(read_arpa(tmp_path / "other.arpa"))
+    small, graph = composed.small["unigram"]
+    arguments = graph, composed.model.tid_to_pdf
+    with pytest.raises(AsrtoolError, match=r"the graph has the word .* and the small language model does not"):
+        BigLmDecoder(*arguments, other, composed.big, composed.words)
+    with pytest.raises(AsrtoolError, match="holds none of the graph's words"):
+        BigLmDecoder(*arguments, small, other, composed.words)
