@@ -1,7 +1,7 @@
 """What the commands share that cut lattices where words or phones end: their options, and partial lattices that are named."""
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,26 @@ def align_parser(verb: str, doc: str, example: str, places: str = "") -> Argumen
     )
     options.add_argument("--max-failed", type=float, default=0.0, help="share of lattices that may be bad (default 0)")
     return options
+
+
+def add_word_options(options: ArgumentParser) -> None:
+    """Of the commands that cut at words."""
+    options.add_argument("--partial-word-label", type=int, default=0, help="word id of a word without label that is cut off")
+    options.add_argument("--max-expand", type=float, default=0.0, help="fail beyond 1000 + this x the states; 0: no limit")
+
+
+def write_word_aligned(args: Namespace, read_places: Callable[[Path], object], silence_label: int = 0) -> None:
+    """Cuts lattices at words, whose places `read_places` reads from the command's first argument."""
+    from asrtool.hmm.transition_model import TransitionModel
+    from asrtool.lattice.align_words import AlignOptions, align_words
+
+    places, model = read_places(args.places), TransitionModel.read_file(args.model)
+    settings = AlignOptions(args.reorder, silence_label, args.partial_word_label, args.max_expand)
+
+    def align(lattice: object) -> "Aligned":
+        return align_words(lattice, model, places, settings)
+
+    write_aligned(args.lattices, args.aligned, align, args.max_failed, args.output_error_lats)
 
 
 def write_aligned(

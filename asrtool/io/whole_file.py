@@ -1,12 +1,35 @@
-"""Whole files as bytes, gzipped or not."""
+"""Files as bytes, gzipped or not."""
 
 import gzip
 import mmap
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import atomic_path
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to read bytes from, unpacked when gzipped.
+
+    Raises:
+        AsrtoolError: no such file, or (where it is read too) a damaged .gz file.
+    """
+    try:
+        with open(path, "rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            yield gzip.GzipFile(fileobj=raw) if packed else raw
+    except (FileNotFoundError, NotADirectoryError):
+        raise AsrtoolError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise AsrtoolError(f"{path}: is a folder, expected a file") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise AsrtoolError(f"{path}: damaged .gz file ({error}); make it again") from None
 
 
 def read_bytes(path: str | Path) -> bytes | mmap.mmap:
@@ -15,19 +38,10 @@ def read_bytes(path: str | Path) -> bytes | mmap.mmap:
     Raises:
         AsrtoolError: no such file, or a damaged .gz file.
     """
-    try:
-        with open(path, "rb") as file:
-            if file.read(2) == b"\x1f\x8b":
-                file.seek(0)
-                with gzip.open(file) as unpacked:
-                    return unpacked.read()
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.seek(0, 2) else b""
-    except (FileNotFoundError, NotADirectoryError):
-        raise AsrtoolError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise AsrtoolError(f"{path}: is a folder, expected a file") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise AsrtoolError(f"{path}: damaged .gz file ({error}); make it again") from None
+    with opened(path) as file:
+        if isinstance(file, gzip.GzipFile):
+            return file.read()
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.seek(0, 2) else b""
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

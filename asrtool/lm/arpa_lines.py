@@ -1,13 +1,12 @@
 """Lines of a large text file, gzipped or not, held in memory in blocks of whole lines."""
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.whole_file import opened
 
 LONGEST_LINE = 1 << 20  # bytes; longer ones are no lines of an ARPA file, and would take memory without end
 
@@ -33,26 +32,16 @@ class Lines:
 
     def _read(self, block_bytes: int) -> Iterator[bytes]:
         path = self.path
-        try:
-            with open(path, "rb") as raw:
-                packed = raw.read(2) == b"\x1f\x8b"
-                raw.seek(0)
-                file = gzip.GzipFile(fileobj=raw) if packed else raw
-                while data := file.read(block_bytes):
-                    if not data.endswith(b"\n"):
-                        data += file.readline(LONGEST_LINE)
-                    if not data.endswith(b"\n"):
-                        if len(data) >= LONGEST_LINE and file.read(1):
-                            raise AsrtoolError(f"{path}: a line of more than {LONGEST_LINE} bytes; not an ARPA file")
-                        self._lacks_end = True
-                        data += b"\n"
-                    yield data
-        except (FileNotFoundError, NotADirectoryError):
-            raise AsrtoolError(f"{path}: no such file") from None
-        except IsADirectoryError:
-            raise AsrtoolError(f"{path}: is a folder, expected a file") from None
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise AsrtoolError(f"{path}: damaged .gz file ({error}); make it again") from None
+        with opened(path) as file:
+            while data := file.read(block_bytes):
+                if not data.endswith(b"\n"):
+                    data += file.readline(LONGEST_LINE)
+                if not data.endswith(b"\n"):
+                    if len(data) >= LONGEST_LINE and file.read(1):
+                        raise AsrtoolError(f"{path}: a line of more than {LONGEST_LINE} bytes; not an ARPA file")
+                    self._lacks_end = True
+                    data += b"\n"
+                yield data
 
     def _next_block(self) -> None:
         self.data, self.position = next(self._blocks, b""), 0

@@ -1,9 +1,7 @@
 """Text of any size as word ids in files: read block by block, by several processes where it is long."""
 
-import gzip
 import multiprocessing
 import os
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.whole_file import opened
 from asrtool.lm.text import BOS, BOS_ID, EOS, EOS_ID, OOV_ID, Vocabulary
 
 BLOCK_BYTES = 4 << 20
@@ -61,28 +60,18 @@ def text_blocks(path: str | Path, start: int = 0, stop: int | None = None, utter
     Raises:
         AsrtoolError: no such file, damaged .gz file, not UTF-8, or <s> or </s> inside a sentence.
     """
-    try:
-        with open(path, "rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            file = gzip.GzipFile(fileobj=raw) if packed else raw
-            if start:
-                file.seek(start - 1)
-                file.readline()
-            place = file.tell()
-            while stop is None or place < stop:
-                data = file.read(BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - place))
-                data += file.readline() if data and not data.endswith(b"\n") else b""
-                if not data:
-                    break
-                yield _checked(data, path, place, utterance_ids)
-                place += len(data)
-    except (FileNotFoundError, NotADirectoryError):
-        raise AsrtoolError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise AsrtoolError(f"{path}: is a folder, expected a file") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise AsrtoolError(f"{path}: damaged .gz file ({error}); make it again") from None
+    with opened(path) as file:
+        if start:
+            file.seek(start - 1)
+            file.readline()
+        place = file.tell()
+        while stop is None or place < stop:
+            data = file.read(BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - place))
+            data += file.readline() if data and not data.endswith(b"\n") else b""
+            if not data:
+                break
+            yield _checked(data, path, place, utterance_ids)
+            place += len(data)
 
 
 def _checked(data: bytes, path: str | Path, place: int, utterance_ids: bool) -> str:
@@ -97,7 +86,7 @@ def _checked(data: bytes, path: str | Path, place: int, utterance_ids: bool) -> 
         for number, line in enumerate(text.split("\n")):
             words = line.split() if "s>" in line else []
             if BOS in words or EOS in words:
-                with gzip.open(path) if _is_packed(path) else open(path, "rb") as file:
+                with opened(path) as file:
                     before = sum(file.read(min(BLOCK_BYTES, place - low)).count(b"\n") for low in range(0, place, BLOCK_BYTES))
                 raise AsrtoolError(
                     f"{path}: line {before + number + 1}: {BOS} or {EOS} inside a sentence; remove it, it is added anyway"
