@@ -13,7 +13,7 @@ import numpy as np
 from asrtool.decoder.packed_graph import PackedGraph, cheapest_epsilon, pack_graph
 from asrtool.decoder.result import DecodeResult
 from asrtool.decoder.stream import DecoderStream
-from asrtool.decoder.threads import in_threads
+from asrtool.decoder.threads import outcomes
 from asrtool.errors import AsrtoolError
 from asrtool.lattice.lattice import Lattice
 
@@ -98,12 +98,4 @@ class BeamSearchDecoder:
         self, items: Iterable[tuple[str, np.ndarray]], num_threads: int = 1, lattice: bool = False
     ) -> Iterator[tuple[str, DecodeResult | Lattice | AsrtoolError]]:
         """Decodes (utterance, loglikes) pairs in threads; yields results in order, an AsrtoolError where an utterance failed."""
-        decode = self.decode_lattice if lattice else self.decode
-
-        def outcome(item: tuple[str, np.ndarray]) -> tuple[str, DecodeResult | Lattice | AsrtoolError]:
-            try:
-                return item[0], decode(item[1])
-            except AsrtoolError as error:
-                return item[0], error
-
-        yield from in_threads(outcome, items, num_threads)
+        yield from outcomes(self.decode_lattice if lattice else self.decode, items, num_threads)

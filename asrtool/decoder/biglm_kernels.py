@@ -1,9 +1,15 @@
-"""The inner loops of the search with two language models: composed states, cutoff, emitting arcs, epsilon closure.
+"""The inner loops of the search with two language models: the words' costs, composed states, emitting arcs, epsilon closure.
 
 The graph holds a small language model; every word's cost is corrected by that of a big one (see biglm). A token stands at a
-composed state: a graph state and a pair of language model states (small, big), each distinct pair having a number. A frame's
-tokens are consecutive rows of `tokens` BIG_TOKEN [N]; `table` int32 [2^k] is a hash table of token ids by composed state. Ids
-only grow, so an entry below the first id of the frame is free, and nothing is cleared from frame to frame.
+composed state: a graph state and a pair of language model states (small, big), each distinct pair having a number. Tokens, links
+and the graph lie as in frame_kernels, with besides
+
+    pair     int32 [n]: the number of the pair of each token of the newest frame
+    table    int32 [2^k], in place of `slot`: a hash table of the tokens' serial numbers by composed state
+    words    int32 [A]: the words of the graph's arcs (0: none)
+    lm_cost  float32 [N], link_lm float32 [L]: corrections of the words on the arcs to tokens and of links.
+
+A state's epsilon_cost is -inf where one of its epsilon arcs has a word, since that may cost less than the arc says.
 
 The pairs and the steps between them are kept in `memory`, a tuple of
     pairs PAIR [P]; pair_table int32 [2^m]: their numbers by hash, -1 where free;
@@ -15,24 +21,14 @@ int32 [number of the graph's words]. No loop here allocates: the caller (biglm_s
 import numpy as np
 from numba import njit
 
+from asrtool.decoder.frame_kernels import INFINITY, U
+from asrtool.decoder.history_kernels import ARC_BITS
 from asrtool.io.kernel_cache import forget_older_than
 from asrtool.lm import compact_kernels
-from asrtool.lm.compact_kernels import advance
+from asrtool.lm.compact_kernels import advance, final_cost
 
 forget_older_than(__file__, compact_kernels)
 
-U = np.uint64
-# pdf: -1 on epsilon arcs; next_epsilon_cost: the next state's cheapest epsilon arc (inf: none; -inf: one has a word)
-BIG_ARC = np.dtype([("next", "i4"), ("pdf", "i4"), ("cost", "f4"), ("next_epsilon_cost", "f4"), ("word", "i4")])
-# previous: token id, arc: the arc from there (-1 at the start); visited: 1 while on the closure's stack, 2 once taken from it;
-# pair: number of the pair of language model states
-BIG_TOKEN = np.dtype(
-    [("cost", "f8"), ("state", "i4"), ("previous", "i4"), ("arc", "i4"), ("visited", "i4"), ("pair", "i4"), ("unused", "i4")]
-)
-# an arc taken from an active token; pair: the pair it leads to
-BIG_CANDIDATE = np.dtype([("cost", "f8"), ("token", "i4"), ("arc", "i4"), ("pair", "i4"), ("lm_cost", "f4")])
-# a link of the lattice: total is the cost of the best path to its start and over it; to: -1 once pruned; lm_cost: of its word
-BIG_LINK = np.dtype([("total", "f8"), ("start", "i4"), ("to", "i4"), ("arc", "i4"), ("lm_cost", "f4")])
 PAIR = np.dtype([("small", "i8"), ("big", "i8")])
 STEP = np.dtype([("pair", "i4"), ("word", "i4"), ("next", "i4"), ("cost", "f4")])
 
@@ -92,177 +88,180 @@ def fill_step(memory, models, pair, word, at):
 
 
 @njit(nogil=True, cache=True)
-def find_token(table, tokens, first, state, pair):
-    """The row of `table` with the frame's token at a composed state, or the free row where it belongs."""
-    at = place(state, pair, len(table))
-    while table[at] >= first:
-        token = tokens[U(table[at])]
-        if token.state == state and token.pair == pair:
-            break
+def find_row(table, serial, state, pair, graph_state, number):
+    """The row of `table` with the newest frame's token at a composed state, or the free row where it belongs.
+
+    serial: serial number of the frame's first token; entries below it are free.
+    """
+    at = place(graph_state, number, len(table))
+    while True:
+        row = np.int64(table[at]) - serial
+        if row < 0 or (state[U(row)] == graph_state and pair[U(row)] == number):
+            return at
         at = (at + U(1)) & U(len(table) - 1)
-    return at
 
 
 @njit(nogil=True, cache=True)
-def score_composed(arcs, tokens, active, frame_cost, adaptive_beam, candidates, memory, models):
-    """Lists the arcs of the active tokens that are within adaptive_beam of the best so far.
+def score_composed(
+    arcs, words, cost, pair, best, first, active, frame_cost, adaptive_beam, links, link_lm, num_links, memory, models
+):
+    """Lists the arcs of the active tokens as score_arcs of frame_kernels does; a link's `to` is the pair that it leads to.
 
-    frame_cost: float32 [P], scaled acoustic costs of the frame; candidates: BIG_CANDIDATE [C].
-    Returns (number of candidates, final cutoff: some early candidates are above it).
+    Returns (number of links, final cutoff: some early links are above it).
     """
-    count = U(0)
-    cutoff = np.inf
+    count = U(num_links)
+    cutoff = INFINITY
     steps = memory[2]
     for row in range(U(len(active))):
+        if cost[U(active[row, 0])] == best:
+            for i in range(U(active[row, 1]), U(active[row, 2])):
+                if words[i] == 0:
+                    cutoff = min(cutoff, arcs[i].cost + frame_cost[U(arcs[i].pdf)] + adaptive_beam)
+            break
+    for row in range(U(len(active))):
         token = active[row, 0]
-        token_cost, pair = tokens[U(token)].cost, tokens[U(token)].pair
+        token_cost, number = cost[U(token)] - best, pair[U(token)]
+        source = np.int64(first + token) << 32
         for i in range(U(active[row, 1]), U(active[row, 2])):
             arc = arcs[i]
-            new_cost = token_cost + arc.cost + frame_cost[U(arc.pdf)]
-            candidate = candidates[count]
-            candidate.pair = pair
-            candidate.lm_cost = 0.0
-            if arc.word != 0:
-                at = find_step(steps, pair, arc.word)
+            total = token_cost + arc.cost + frame_cost[U(arc.pdf)]
+            link = links[count]
+            link.to = number
+            link_lm[count] = 0
+            if words[i] != 0:
+                at = find_step(steps, number, words[i])
                 if steps[at].pair < 0:
-                    fill_step(memory, models, pair, arc.word, at)
-                candidate.pair = steps[at].next
-                candidate.lm_cost = steps[at].cost
-                new_cost += steps[at].cost
-            candidate.cost = new_cost
-            candidate.token = token
-            candidate.arc = i
-            count += U(1) if new_cost < cutoff else U(0)
-            tighter = new_cost + adaptive_beam
+                    fill_step(memory, models, number, words[i], at)
+                link.to = steps[at].next
+                link_lm[count] = steps[at].cost
+                total += steps[at].cost
+            link.total = total
+            link.back = source | np.int64(i)
+            count += U(1) if total < cutoff else U(0)
+            tighter = total + adaptive_beam
             cutoff = tighter if tighter < cutoff else cutoff
     return count, cutoff
 
 
 @njit(nogil=True, cache=True)
-def make_composed_tokens(arcs, table, tokens, end, candidates, cutoff, stack, links, num_links, keep_links):
-    """Turns BIG_CANDIDATE [C] into tokens from id `end` on, the cheapest for each composed state.
+def make_composed(arcs, links, link_lm, begin, end, cutoff, table, serial, first, cost, state, pair, back, lm_cost):
+    """Makes tokens of the links begin:end, the cheapest for each composed state, and turns the links' pairs into token ids.
 
-    Those that an epsilon arc may leave within the cutoff go on `stack` int32 [N]. With keep_links every candidate within the
-    cutoff is recorded in `links` BIG_LINK [L]. Returns (end, height of the stack, num_links).
+    serial, first: serial number and id of the frame's row 0. Returns the number of tokens.
     """
-    first = end
-    height = 0
-    for row in range(U(len(candidates))):
-        candidate = candidates[row]
-        new_cost = candidate.cost
-        if not new_cost < cutoff:
+    count = 0
+    for row in range(U(begin), U(end)):
+        link = links[row]
+        total = link.total
+        if not total < cutoff:
+            link.to = -1
             continue
-        arc = arcs[U(candidate.arc)]
-        at = find_token(table, tokens, first, arc.next, candidate.pair)
-        to = table[at]
-        closing = np.int32(1) if new_cost + arc.next_epsilon_cost < cutoff else np.int32(0)
-        if to < first:
-            to = np.int32(end)
-            table[at] = to
-            token = tokens[U(to)]
-            token.cost = new_cost
-            token.state = arc.next
-            token.pair = candidate.pair
-            token.previous = candidate.token
-            token.arc = candidate.arc
-            token.visited = closing
-            stack[U(height)] = to
-            height += closing
-            end += 1
-        else:
-            token = tokens[U(to)]
-            if new_cost < token.cost:
-                token.cost = new_cost
-                token.previous = candidate.token
-                token.arc = candidate.arc
-                stack[U(height)] = to
-                height += closing & (1 - token.visited)
-                token.visited = closing | token.visited
-        if keep_links:
-            link = links[U(num_links)]
-            link.total = new_cost
-            link.start = candidate.token
-            link.to = to
-            link.arc = candidate.arc
-            link.lm_cost = candidate.lm_cost
-            num_links += 1
-    return end, height, num_links
+        next_state = arcs[U(link.back & ARC_BITS)].next
+        at = find_row(table, serial, state, pair, next_state, link.to)
+        to = np.int64(table[at]) - serial
+        if to < 0:
+            to = count
+            count += 1
+            table[at] = serial + to
+            state[U(to)] = next_state
+            pair[U(to)] = link.to
+            cost[U(to)] = INFINITY
+        if total < cost[U(to)]:
+            cost[U(to)] = total
+            back[U(first + to)] = link.back
+            lm_cost[U(first + to)] = link_lm[row]
+        link.to = first + to
+    return count
 
 
 @njit(nogil=True, cache=True)
-def close_composed_epsilon(offsets, arcs, table, tokens, first, end, cutoff, stack, height, memory, models):
-    """Follows epsilon arcs from the tokens on the stack until no cost falls (the graph has no epsilon cycle).
+def close_composed_epsilon(
+    graph, words, table, serial, first, cost, state, pair, mark, back, lm_cost, count, cutoff, stack, height, memory, models
+):
+    """Follows epsilon arcs from the rows on the stack until no cost falls (the graph has no epsilon cycle).
 
-    Returns (end, stack height, arcs looked at); a height above 0 says that tokens, table or memory are full: grow and call again.
+    mark: 1 while on the stack, 2 once taken from it. Returns (number of tokens, stack height, arcs looked at); a height above 0
+    says that `cost`, `table` or the memory is full: grow them and call again.
     """
-    num_arcs = 0
+    states, arcs = graph
     pairs, _, steps, used = memory
+    num_arcs = 0
     while height > 0:
-        from_id = stack[U(height - 1)]
-        position = U(2) * U(tokens[U(from_id)].state)
-        begin_arc, end_arc = offsets[position + U(1)], offsets[position + U(2)]
-        room = end_arc - begin_arc
-        if end + room > len(tokens) or 2 * (end - first + room) > len(table) or used[1] + room > len(pairs):
+        row = U(stack[U(height - 1)])
+        here = states[U(state[row])]
+        room = here.end - here.epsilon
+        if count + room > len(cost) or 2 * (count + room) > len(table):
             break
-        if 2 * (used[0] + room) > len(steps):
+        if used[1] + room > len(pairs) or 2 * (used[0] + room) > len(steps):
             break
         height -= 1
-        tokens[U(from_id)].visited = 2
-        from_cost, pair = tokens[U(from_id)].cost, tokens[U(from_id)].pair
+        mark[row] = 2
+        from_cost, number = cost[row], pair[row]
+        source = (np.int64(first) + np.int64(row)) << 32
         num_arcs += room
-        for i in range(U(begin_arc), U(end_arc)):
+        for i in range(U(here.epsilon), U(here.end)):
             arc = arcs[i]
-            new_cost = from_cost + arc.cost
-            new_pair = pair
-            if arc.word != 0:
-                row = find_step(steps, pair, arc.word)
-                if steps[row].pair < 0:
-                    fill_step(memory, models, pair, arc.word, row)
-                new_cost += steps[row].cost
-                new_pair = steps[row].next
-            if not new_cost < cutoff:
+            total, next_pair, correction = from_cost + arc.cost, number, np.float32(0)
+            if words[i] != 0:
+                step = find_step(steps, number, words[i])
+                if steps[step].pair < 0:
+                    fill_step(memory, models, number, words[i], step)
+                next_pair, correction = steps[step].next, steps[step].cost
+                total += correction
+            if not total < cutoff:
                 continue
-            at = find_token(table, tokens, first, arc.next, new_pair)
-            to = table[at]
-            if to < first:
-                to = np.int32(end)
-                table[at] = to
-                end += 1
-                tokens[U(to)].cost = np.inf
-                tokens[U(to)].state = arc.next
-                tokens[U(to)].pair = new_pair
-                tokens[U(to)].visited = 0
-            token = tokens[U(to)]
-            if new_cost < token.cost:
-                token.cost = new_cost
-                token.previous = from_id
-                token.arc = i
-                if token.visited != 1 and new_cost + arc.next_epsilon_cost < cutoff:
-                    token.visited = 1
+            at = find_row(table, serial, state, pair, arc.next, next_pair)
+            to = np.int64(table[at]) - serial
+            if to < 0:
+                to = count
+                count += 1
+                table[at] = serial + to
+                cost[U(to)] = INFINITY
+                state[U(to)] = arc.next
+                pair[U(to)] = next_pair
+                mark[U(to)] = 0
+            if total < cost[U(to)]:
+                cost[U(to)] = total
+                back[U(first + to)] = source | np.int64(i)
+                lm_cost[U(first + to)] = correction
+                if mark[U(to)] != 1 and total + states[U(arc.next)].epsilon_cost < cutoff:
+                    mark[U(to)] = 1
                     stack[U(height)] = to
                     height += 1
-    return end, height, num_arcs
+    return count, height, num_arcs
 
 
 @njit(nogil=True, cache=True)
-def link_composed_epsilon(offsets, arcs, table, tokens, first, end, cutoff, links, num_links, steps):
-    """Records the epsilon arcs between the tokens first:end, once their costs are settled; returns the number of links."""
-    for start in range(first, end):
-        if tokens[start].visited == 0:
+def link_composed_epsilon(graph, words, table, serial, first, cost, state, pair, mark, cutoff, links, link_lm, num_links, steps):
+    """Records the epsilon arcs between the tokens, once their costs are settled; returns the number of links."""
+    states, arcs = graph
+    for row in range(len(cost)):
+        if mark[row] == 0:
             continue
-        position = 2 * tokens[start].state
-        for i in range(offsets[position + 1], offsets[position + 2]):
-            arc = arcs[i]
-            pair, lm_cost = tokens[start].pair, np.float32(0)
-            if arc.word != 0:
-                row = find_step(steps, pair, arc.word)  # known since the closure
-                pair, lm_cost = steps[row].next, steps[row].cost
-            new_cost = tokens[start].cost + arc.cost + lm_cost
-            if new_cost < cutoff:
-                links[num_links].total = new_cost
-                links[num_links].start = start
-                links[num_links].to = table[find_token(table, tokens, first, arc.next, pair)]
-                links[num_links].arc = i
-                links[num_links].lm_cost = lm_cost
+        here = states[state[row]]
+        source = (np.int64(first) + row) << 32
+        for i in range(here.epsilon, here.end):
+            total, next_pair, correction = cost[row] + arcs[i].cost, pair[row], np.float32(0)
+            if words[i] != 0:
+                step = find_step(steps, next_pair, words[i])  # known since the closure
+                next_pair, correction = steps[step].next, steps[step].cost
+                total += correction
+            if total < cutoff:
+                at = find_row(table, serial, state, pair, arcs[i].next, next_pair)
+                links[num_links].total = total
+                links[num_links].to = first + (np.int64(table[at]) - serial)
+                links[num_links].back = source | np.int64(i)
+                link_lm[num_links] = correction
                 num_links += 1
     return num_links
+
+
+@njit(nogil=True, cache=True)
+def ending_costs(state, pair, memory, models, graph_final_cost):
+    """float32 [n]: what ending costs the tokens: the graph's final cost, less the small model's and plus the big one's."""
+    costs = graph_final_cost[state]
+    for i in range(len(costs)):
+        if costs[i] < np.inf:
+            numbered = memory[0][pair[i]]
+            costs[i] += final_cost(models[2], numbered.big) - final_cost(models[0], numbered.small)
+    return costs

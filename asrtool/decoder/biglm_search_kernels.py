@@ -1,64 +1,52 @@
-"""The search over an utterance with two language models: frame after frame, growing its arrays in between (see biglm_kernels)."""
+"""The search over an utterance with two language models: frame after frame, growing its arrays in between (see biglm_kernels).
+
+What it knows is a tuple of arrays, `state`, as in stream_kernels, which the functions return anew where they had to grow them:
+
+    table   int32 [2^k], pair int32 [n]
+    frame   of the newest frame: cost float32, state int32, stack int32, mark uint8 [n] and active int32 [n, 3]
+    tokens  of all frames: back int64, token_cost, extra, lm_cost float32 and scratch int32 [N]
+    links   links LINK, link_lm float32 [L]
+    marks   frame_begin int64 [T + 2], link_begin int64 [2 T + 3]
+    memory  see biglm_kernels
+    counts  int64: COUNT, FIRST, LINKS and SERIAL of stream_kernels
+"""
 
 import numpy as np
 from numba import njit
 
-from asrtool.decoder import biglm_kernels, biglm_prune_kernels
+from asrtool.decoder import biglm_kernels, frame_kernels, history_kernels, lattice_kernels, stream_kernels
 from asrtool.decoder.biglm_kernels import (
-    BIG_CANDIDATE,
-    BIG_LINK,
-    BIG_TOKEN,
     PAIR,
     STEP,
     close_composed_epsilon,
+    find_row,
     find_step,
-    find_token,
     link_composed_epsilon,
-    make_composed_tokens,
+    make_composed,
     number_of_pair,
     score_composed,
 )
-from asrtool.decoder.biglm_prune_kernels import compact, drop_dead_composed, frame_cutoff, prune_frames
+from asrtool.decoder.frame_kernels import LINK, frame_cutoff, gather_active, open_epsilon
+from asrtool.decoder.history_kernels import drop_dead_tokens, mark_ancestors
+from asrtool.decoder.lattice_kernels import compact_links, compact_tokens, prune_frames, settle_epsilon
+from asrtool.decoder.stream_kernels import COUNT, FIRST, LINKS, NUM_COUNTS, SERIAL, larger, larger_frame, larger_tokens
 from asrtool.io.kernel_cache import forget_older_than
 
-forget_older_than(__file__, biglm_kernels, biglm_prune_kernels)
+forget_older_than(__file__, biglm_kernels, frame_kernels, history_kernels, lattice_kernels, stream_kernels)
 
 
 @njit(nogil=True, cache=True)
-def reserve_big_tokens(tokens, stack, extra, needed):
-    """(tokens, stack, extra) with room for `needed` rows: the same arrays, or copies of at least twice the size."""
-    if needed <= len(tokens):
-        return tokens, stack, extra
-    capacity = max(needed, 2 * len(tokens))
-    new_tokens, new_stack = np.empty(capacity, BIG_TOKEN), np.empty(capacity, np.int32)
-    new_tokens[: len(tokens)] = tokens
-    new_stack[: len(stack)] = stack
-    new_extra = np.empty(capacity if len(extra) else 0, np.float64)
-    new_extra[: len(extra)] = extra
-    return new_tokens, new_stack, new_extra
-
-
-@njit(nogil=True, cache=True)
-def reserve_big_links(links, needed):
-    """`links` with room for `needed` rows."""
-    if needed <= len(links):
-        return links
-    new_links = np.empty(max(needed, 2 * len(links)), BIG_LINK)
-    new_links[: len(links)] = links
-    return new_links
-
-
-@njit(nogil=True, cache=True)
-def reserve_table(table, tokens, first, end, more):
-    """The table of the frame's tokens first:end with room for `more`: the same array, or a larger one with these tokens."""
-    if 2 * (end - first + more) <= len(table):
+def larger_table(table, serial, frame, pair, count, needed):
+    """The table with room for `needed` tokens: the same, or a larger one with the `count` tokens of the newest frame."""
+    if 2 * needed <= len(table):
         return table
     size = len(table)
-    while size < 2 * (end - first + more):
+    while size < 2 * needed:
         size *= 2
     table = np.full(size, -1, np.int32)
-    for i in range(first, end):
-        table[find_token(table, tokens, first, tokens[i].state, tokens[i].pair)] = i
+    state = frame[1]
+    for row in range(count):
+        table[find_row(table, serial, state, pair, state[row], pair[row])] = serial + row
     return table
 
 
@@ -79,15 +67,7 @@ def new_memory(num_pairs, num_steps):
 
 
 @njit(nogil=True, cache=True)
-def start_memory(start_pair, num_steps):
-    """A memory with the pair of the sentence's start, number 0, and room for so many steps and pairs."""
-    memory = new_memory(num_steps + 1, num_steps)
-    number_of_pair(memory, start_pair[0], start_pair[1])
-    return memory
-
-
-@njit(nogil=True, cache=True)
-def reserve_memory(memory, more):
+def larger_memory(memory, more):
     """The memory with room for `more` steps and pairs: the same, or a copy of at least twice the size."""
     pairs, _, steps, used = memory
     enough_pairs, enough_steps = used[1] + more <= len(pairs), 2 * (used[0] + more) <= len(steps)
@@ -108,145 +88,160 @@ def reserve_memory(memory, more):
 
 
 @njit(nogil=True, cache=True)
-def renew_memory(memory, tokens, first, end, capacity):
-    """A memory of no steps and only the pairs of the tokens first:end, which get their new numbers."""
+def renew_memory(memory, pair, num_steps):
+    """A memory of no steps and only the pairs of the tokens, whose `pair` int32 [n] gets the new numbers."""
     pairs = memory[0]
-    new = new_memory(end - first, capacity)
-    for i in range(first, end):
-        pair = pairs[tokens[i].pair]
-        tokens[i].pair = number_of_pair(new, pair.small, pair.big)
+    new = new_memory(len(pair), num_steps)
+    for i in range(len(pair)):
+        old = pairs[pair[i]]
+        pair[i] = number_of_pair(new, old.small, old.big)
     return new
 
 
 @njit(nogil=True, cache=True)
-def list_active(offsets, tokens, first, end, cutoff, active):
-    """Lists in `active` int32 [N, 3] the tokens first:end within the cutoff: (token, its first emitting arc, one past its last).
-
-    Returns (their number, that of their arcs).
-    """
-    num_active = 0
-    num_arcs = 0
-    for i in range(first, end):
-        if tokens[i].cost <= cutoff:
-            position = 2 * tokens[i].state
-            active[num_active, 0] = i
-            active[num_active, 1] = offsets[position]
-            active[num_active, 2] = offsets[position + 1]
-            num_active += 1
-            num_arcs += offsets[position + 1] - offsets[position]
-    return num_active, num_arcs
-
-
-@njit(nogil=True, cache=True)
-def take_composed_arcs(offsets, arcs, tokens, first, end, limits, frame_cost, active, candidates, memory, models):
-    """Passes the tokens first:end over their emitting arcs; grows `active`, `candidates` and `memory` where they must.
-
-    Returns (active, candidates, memory, number of candidates, cutoff of the next frame).
-    """
-    beam, max_active, min_active, beam_delta = limits
-    limit, adaptive_beam = frame_cutoff(tokens[first:end], beam, max_active, min_active, beam_delta)
-    if end - first > len(active):
-        active = np.empty((2 * (end - first), 3), np.int32)
-    num_active, num_arcs = list_active(offsets, tokens, first, end, limit, active)
-    if num_arcs >= len(candidates):
-        candidates = np.empty(2 * num_arcs + 1, BIG_CANDIDATE)
-    memory = reserve_memory(memory, num_arcs)
-    count, cutoff = score_composed(arcs, tokens, active[:num_active], frame_cost, adaptive_beam, candidates, memory, models)
-    return active, candidates, memory, np.int64(count), cutoff
+def take_emitting(graph, words, frame_cost, limits, keep_links, models, state):
+    """Passes the newest frame's tokens over their emitting arcs into the next frame; returns (its cutoff, state)."""
+    table, pair, frame, tokens, (links, link_lm), marks, memory, counts = state
+    cost, state_of, _, _, active = frame
+    count, first, num_links = counts[COUNT], counts[FIRST], counts[LINKS]
+    best, limit, adaptive_beam = frame_cutoff(cost[:count], limits, tokens[2][first : first + count])
+    num_active, num_arcs = gather_active(graph[0], graph[1], cost[:count], state_of, limit, active)
+    needed = num_links + num_arcs + 1
+    links, link_lm = larger(links, needed, num_links), larger(link_lm, needed, num_links)
+    memory = larger_memory(memory, num_arcs)
+    end_link, cutoff = score_composed(
+        graph[1], words, cost, pair, best, first, active[:num_active], frame_cost, adaptive_beam, links, link_lm, num_links,
+        memory, models,
+    )  # fmt: skip
+    most = np.int64(end_link) - num_links + 1
+    frame = larger_frame(frame, most, count)
+    pair = larger(pair, len(frame[0]), count)
+    counts[FIRST] += count
+    counts[SERIAL] += count
+    if counts[SERIAL] > 1 << 30:
+        table[:] = -1
+        counts[SERIAL] = 0
+    tokens = larger_tokens(tokens, counts[FIRST] + len(frame[0]), counts[FIRST])
+    table = larger_table(table, counts[SERIAL], frame, pair, np.int64(0), most)
+    counts[COUNT] = make_composed(
+        graph[1], links, link_lm, num_links, end_link, cutoff, table, counts[SERIAL], counts[FIRST], frame[0], frame[1], pair,
+        tokens[0], tokens[3],
+    )  # fmt: skip
+    counts[LINKS] = end_link if keep_links else 0
+    return cutoff, (table, pair, frame, tokens, (links, link_lm), marks, memory, counts)
 
 
 @njit(nogil=True, cache=True)
-def close_frame(offsets, arcs, table, tokens, stack, extra, first, end, height, cutoff, memory, models):
-    """The epsilon closure of a frame, growing what must; returns (table, tokens, stack, extra, memory, end, arcs looked at)."""
-    num_arcs = 0
+def settle_composed(graph, words, now, cutoff, keep_links, models, state):
+    """Follows the epsilon arcs of frame `now`, whose emitting arcs are done, and notes where it ends; returns `state`."""
+    table, pair, frame, tokens, (links, link_lm), marks, memory, counts = state
+    cost, state_of, stack, mark, _ = frame
+    count, first, serial, num_links, num_arcs = counts[COUNT], counts[FIRST], counts[SERIAL], counts[LINKS], 0
+    height = open_epsilon(graph[0], graph[1], cost[:count], state_of[:count], cutoff, stack, mark)
     while height > 0:
-        end, height, looked_at = close_composed_epsilon(
-            offsets, arcs, table, tokens, first, end, cutoff, stack, height, memory, models
-        )
+        count, height, looked_at = close_composed_epsilon(
+            graph, words, table, serial, first, cost, state_of, pair, mark, tokens[0], tokens[3], count, cutoff, stack, height,
+            memory, models,
+        )  # fmt: skip
         num_arcs += looked_at
         if height > 0:
-            position = 2 * tokens[stack[height - 1]].state
-            room = offsets[position + 2] - offsets[position + 1]
-            tokens, stack, extra = reserve_big_tokens(tokens, stack, extra, end + room)
-            table = reserve_table(table, tokens, first, end, room)
-            memory = reserve_memory(memory, room)
-    return table, tokens, stack, extra, memory, end, num_arcs
+            here = graph[0][state_of[stack[height - 1]]]
+            room = here.end - here.epsilon
+            frame = larger_frame(frame, count + room, len(cost))
+            cost, state_of, stack, mark, _ = frame
+            pair = larger(pair, len(cost), count)
+            tokens = larger_tokens(tokens, first + len(cost), first + count)
+            table = larger_table(table, serial, frame, pair, count, count + room)
+            memory = larger_memory(memory, room)
+    counts[COUNT] = count
+    marks[0][now], marks[0][now + 1] = first, first + count
+    if keep_links:
+        tokens[1][first : first + count] = cost[:count]
+        needed = num_links + num_arcs
+        links, link_lm = larger(links, needed, num_links), larger(link_lm, needed, num_links)
+        marks[1][2 * now] = num_links
+        counts[LINKS] = link_composed_epsilon(
+            graph, words, table, serial, first, cost[:count], state_of, pair, mark, cutoff, links, link_lm, num_links, memory[2]
+        )
+        marks[1][2 * now + 1] = counts[LINKS]
+    return table, pair, frame, tokens, (links, link_lm), marks, memory, counts
 
 
 @njit(nogil=True, cache=True)
-def prune_composed(frame, pruned_frame, frame_begin, link_begin, num_links, tokens, extra, links, scratch, lattice_beam):
-    """Prunes during the search, when every token of `frame` may still be on the best path; returns the number of links left."""
-    extra[frame_begin[frame] : frame_begin[frame + 1]] = 0.0
-    touched = prune_frames(frame, pruned_frame, frame_begin, link_begin, links, tokens, extra, lattice_beam)
-    return compact(touched, frame, frame_begin, link_begin, num_links, tokens, extra, links, scratch)
+def prune_composed(now, known, tokens, links, marks, counts, final_extra, lattice_beam):
+    """Prunes the lattice up to frame `now`, whose endings are final_extra float32 [its tokens] worse than the best.
+
+    known: frames of which `extra` is known from the last pruning (0: all are pruned anew).
+    """
+    back, token_cost, extra, lm_cost, scratch = tokens
+    frame_begin, link_begin = marks
+    for i in range(counts[COUNT]):
+        extra[counts[FIRST] + i] = final_extra[i] if final_extra[i] <= lattice_beam else np.float32(np.inf)
+    settle_epsilon(link_begin[2 * now], link_begin[2 * now + 1], links[0], token_cost, extra, lattice_beam)
+    touched = prune_frames(now, known, frame_begin, link_begin, links[0], token_cost, extra, lattice_beam)
+    compact_tokens(touched, now, frame_begin, back, token_cost, extra, lm_cost, scratch)
+    counts[LINKS] = compact_links(touched, now, link_begin, links[0], links[1], scratch)
+    counts[FIRST] = frame_begin[now]
+    counts[COUNT] = frame_begin[now + 1] - counts[FIRST]
 
 
 @njit(nogil=True, cache=True)
-def place_first(tokens, stack, table, start):
-    """Makes the token of the start, and marks it for the epsilon closure."""
-    tokens[0].cost, tokens[0].state, tokens[0].previous, tokens[0].arc, tokens[0].visited = 0.0, start, -1, -1, 1
-    tokens[0].pair, stack[0] = 0, 0
-    table[find_token(table, tokens, 0, tokens[0].state, tokens[0].pair)] = 0
+def drop_composed(tokens, counts):
+    """Drops the tokens that none of the newest frame's descend from (one-best search)."""
+    back, _, _, lm_cost, scratch = tokens
+    end = counts[FIRST] + counts[COUNT]
+    mark_ancestors(back, counts[FIRST], end, scratch)
+    counts[FIRST] = drop_dead_tokens(back, lm_cost, end, scratch) - counts[COUNT]
 
 
 @njit(nogil=True, cache=True)
-def biglm_search(offsets, arcs, start, start_pair, models, frame_costs, limits, keep_links, lattice_beam, prune_interval, sizes):
-    """Beam search over a graph (offsets as PackedGraph's, arcs BIG_ARC [A], start) composed with the difference of two models.
+def begin_composed(start, start_pair, num_frames, rows):
+    """The state before the first frame's epsilon arcs; rows: of its arrays, which grow."""
+    i4, i8, f4 = np.int32, np.int64, np.float32
+    table, pair, counts = np.full(1024, -1, i4), np.empty(rows, i4), np.zeros(NUM_COUNTS, i8)
+    frame = np.empty(rows, f4), np.empty(rows, i4), np.empty(rows, i4), np.empty(rows, np.uint8), np.empty((rows, 3), i4)
+    tokens = np.empty(rows, i8), np.empty(rows, f4), np.empty(rows, f4), np.empty(rows, f4), np.empty(rows, i4)
+    links, marks = (np.empty(rows, LINK), np.empty(rows, f4)), (np.zeros(num_frames + 2, i8), np.zeros(2 * num_frames + 3, i8))
+    memory = new_memory(rows, rows)
+    frame[0][0], frame[1][0], pair[0] = 0, start, number_of_pair(memory, start_pair[0], start_pair[1])
+    tokens[0][0], tokens[3][0] = -1, 0
+    table[find_row(table, counts[SERIAL], frame[1], pair, frame[1][0], pair[0])] = 0
+    counts[COUNT] = 1
+    return table, pair, frame, tokens, links, marks, memory, counts
+
+
+@njit(nogil=True, cache=True)
+def biglm_search(graph, words, start, start_pair, models, frame_costs, limits, keep_links, lattice_beam, interval, sizes):
+    """Beam search over a graph composed with the difference of two models.
 
     Args:
-        start_pair: states (small, big) at the start of a sentence; models: see biglm_kernels.
-        frame_costs: float32 [T, P], minus the scaled log-likelihoods; limits: (beam, max_active, min_active, beam_delta).
-        keep_links: record a lattice's links, pruned every `prune_interval` frames; else only back-pointers.
+        graph: (STATE [S], ARC [A]); words, models: see biglm_kernels; start, start_pair: states of the graph, and of the models.
+        frame_costs: float32 [T, P], minus the scaled log-likelihoods; limits: (beam, beam_delta, max_active, min_active).
+        keep_links: record a lattice's links; else only the ways back. Pruned, or the dead dropped, every `interval` frames.
         sizes: (rows of the arrays at first; steps and pairs beyond which the memory is renewed for the tokens alive).
+
     Returns:
-        (frames done, tokens BIG_TOKEN [N], links BIG_LINK [L], extra float64 [N], frame_begin int64 [T+2],
-        link_begin int64 [2T+3], memory that the last frame's tokens refer to), see biglm_prune_kernels.
+        (frames done, state after the last frame).
     """
-    num_frames = len(frame_costs)
-    capacity, max_steps, max_pairs = sizes
-    tokens, stack = np.empty(capacity, BIG_TOKEN), np.empty(capacity, np.int32)
-    extra, links = np.empty(capacity if keep_links else 0), np.empty(capacity if keep_links else 0, BIG_LINK)
-    active, candidates = np.empty((0, 3), np.int32), np.empty(0, BIG_CANDIDATE)
-    frame_begin, link_begin = np.zeros(num_frames + 2, np.int64), np.zeros(2 * num_frames + 3, np.int64)
-    table, memory = np.full(1024, -1, np.int32), start_memory(start_pair, capacity)
-    place_first(tokens, stack, table, start)
-    first, end, height, num_links, pruned_frame, cutoff = 0, 1, 1, 0, 0, limits[0]
-    for t in range(num_frames + 1):
-        if t > 0:
-            active, candidates, memory, count, cutoff = take_composed_arcs(
-                offsets, arcs, tokens, first, end, limits, frame_costs[t - 1], active, candidates, memory, models
-            )
-            tokens, stack, extra = reserve_big_tokens(tokens, stack, extra, end + count)
-            links = reserve_big_links(links, num_links + count) if keep_links else links
-            table = reserve_table(table, tokens, end, end, count)
-            first = end
-            end, height, num_links = make_composed_tokens(
-                arcs, table, tokens, end, candidates[:count], cutoff, stack, links, num_links, keep_links
-            )
-            if end == first:
-                return t - 1, tokens, links, extra, frame_begin, link_begin, memory
-            link_begin[2 * t] = num_links
-        table, tokens, stack, extra, memory, end, num_arcs = close_frame(
-            offsets, arcs, table, tokens, stack, extra, first, end, height, cutoff, memory, models
-        )
-        frame_begin[t], frame_begin[t + 1] = first, end
-        if keep_links:
-            links = reserve_big_links(links, num_links + num_arcs)
-            num_links = link_composed_epsilon(offsets, arcs, table, tokens, first, end, cutoff, links, num_links, memory[2])
-            link_begin[2 * t + 1] = num_links
-            if t > 0 and t % prune_interval == 0 and t < num_frames:
-                num_links = prune_composed(
-                    t, pruned_frame, frame_begin, link_begin, num_links, tokens, extra, links, stack, lattice_beam
-                )
-                pruned_frame, table[:] = t, -1
-        elif 8 * end > 7 * len(tokens):
-            first, end = drop_dead_composed(tokens, first, end, stack)
-            frame_begin[t], frame_begin[t + 1] = first, end
-            table[:] = -1
-            if 16 * end > len(tokens):  # dropping must stay rare: it costs as much as some frames
-                tokens, stack, extra = reserve_big_tokens(tokens, stack, extra, len(tokens) + 1)
-        first, end = frame_begin[t], frame_begin[t + 1]
+    rows, max_steps, max_pairs = sizes
+    state = begin_composed(start, start_pair, len(frame_costs), rows)
+    state = settle_composed(graph, words, np.int64(0), limits[0], keep_links, models, state)
+    none_extra = np.zeros(1, np.float32)
+    for t in range(len(frame_costs)):
+        table, pair, frame, tokens, links, marks, memory, counts = state
+        if t > 0 and t % interval == 0:
+            if keep_links:
+                none_extra = np.zeros(counts[COUNT], np.float32)
+                prune_composed(t, t - interval, tokens, links, marks, counts, none_extra, lattice_beam)
+            else:
+                drop_composed(tokens, counts)
         if memory[3][0] > max_steps or memory[3][1] > max_pairs:
-            memory = renew_memory(memory, tokens, first, end, capacity)
+            memory = renew_memory(memory, pair[: counts[COUNT]], rows)
             max_pairs = max(sizes[2], 2 * memory[3][1])
-    return num_frames, tokens, links, extra, frame_begin, link_begin, memory
+        cutoff, state = take_emitting(
+            graph, words, frame_costs[t], limits, keep_links, models, (table, pair, frame, tokens, links, marks, memory, counts)
+        )
+        if counts[COUNT] == 0:
+            return t, state
+        state = settle_composed(graph, words, t + 1, cutoff, keep_links, models, state)
+    return len(frame_costs), state

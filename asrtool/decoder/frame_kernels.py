@@ -95,7 +95,7 @@ def frame_cutoff(cost, limits, scratch):
         inside += cost[i] < cutoff
     if inside > max_active:
         tight = kth_cost(cost, max_active, best, min(np.float64(cutoff), cost.max() + 1e-3), scratch)
-        return best, tight, min(beam, tight - best + beam_delta)
+        return best, tight, tight - best + beam_delta
     if len(cost) <= min_active:
         return best, INFINITY, INFINITY
     if inside <= min_active:
@@ -116,6 +116,22 @@ def gather_active(states, arcs, cost, state, cutoff, active):
     for i in range(U(len(cost))):
         here = states[U(state[i])]
         begin_arc, end_arc = here.emitting, here.epsilon
+        inside = cost[i] <= cutoff
+        prefetch(arcs, begin_arc)
+        active[num_active, 0] = i
+        active[num_active, 1] = begin_arc
+        active[num_active, 2] = end_arc
+        num_active += U(1) if inside else U(0)
+        num_arcs += end_arc - begin_arc if inside else 0
+    return num_active, num_arcs
+
+
+@njit(nogil=True, cache=True)
+def keep_active(arcs, cost, cutoff, active):
+    """gather_active of a frame whose tokens' arcs `active` holds already, see open_frame: it reads no states."""
+    num_active, num_arcs = U(0), 0
+    for i in range(U(len(cost))):
+        begin_arc, end_arc = active[i, 1], active[i, 2]
         inside = cost[i] <= cutoff
         prefetch(arcs, begin_arc)
         active[num_active, 0] = i
@@ -158,10 +174,11 @@ def score_arcs(arcs, cost, best, first, active, frame_cost, adaptive_beam, links
 
 
 @njit(nogil=True, cache=True)
-def make_tokens(links, begin, end, cutoff, slot, serial, first, cost, state, back):
+def make_tokens(states, links, begin, end, cutoff, slot, serial, first, cost, state, back):
     """Makes tokens of the links begin:end, the cheapest for each state, and turns the links' states into token ids.
 
-    serial, first: serial number and id of the frame's row 0. Returns the number of tokens.
+    states: asked for only, since open_frame reads them next; serial, first: serial number and id of the frame's row 0.
+    Returns the number of tokens.
     """
     count = U(0)
     cost[count] = INFINITY
@@ -172,6 +189,7 @@ def make_tokens(links, begin, end, cutoff, slot, serial, first, cost, state, bac
             link.to = -1
             continue
         next_state = U(link.to)
+        prefetch(states, next_state)
         known = np.int64(slot[next_state]) - serial
         new = known >> 63  # -1 or 0
         to = (known & ~new) | (np.int64(count) & new)
@@ -204,11 +222,27 @@ def open_epsilon(states, arcs, cost, state, cutoff, stack, mark):
 
 
 @njit(nogil=True, cache=True)
-def close_epsilon(states, arcs, slot, serial, first, cost, state, mark, back, count, cutoff, stack, height):
+def open_frame(states, arcs, cost, state, cutoff, stack, mark, active):
+    """open_epsilon that also notes each row's first emitting arc and one past its last in `active` int32 [n, 3], columns 1, 2."""
+    height = U(0)
+    for i in range(U(len(cost))):
+        here = states[U(state[i])]
+        active[i, 1] = here.emitting
+        active[i, 2] = here.epsilon
+        closing = cost[i] + here.epsilon_cost < cutoff
+        prefetch(arcs, here.epsilon)
+        mark[i] = 1 if closing else 0
+        stack[height] = i
+        height += U(1) if closing else U(0)
+    return np.int64(height)
+
+
+@njit(nogil=True, cache=True)
+def close_epsilon(states, arcs, slot, serial, first, cost, state, mark, active, back, count, cutoff, stack, height):
     """Follows epsilon arcs from the rows on the stack until no cost falls (the graph has no epsilon cycle).
 
-    mark: 1 while on the stack, 2 once taken from it. Returns (number of tokens, stack height, arcs looked at); a height above 0
-    says that `cost` is full: grow the frame's arrays and call again.
+    mark: 1 while on the stack, 2 once taken from it; active: see open_frame. Returns (number of tokens, stack height, arcs looked
+    at); a height above 0 says that `cost` is full: grow the frame's arrays and call again.
     """
     num_arcs = 0
     while height > 0:
@@ -228,6 +262,7 @@ def close_epsilon(states, arcs, slot, serial, first, cost, state, mark, back, co
             if not total < cutoff:
                 continue
             to = np.int64(slot[U(arc.next)]) - serial
+            there = states[U(arc.next)]
             if to < 0:
                 to = count
                 slot[U(arc.next)] = serial + to
@@ -235,10 +270,12 @@ def close_epsilon(states, arcs, slot, serial, first, cost, state, mark, back, co
                 cost[U(to)] = INFINITY
                 state[U(to)] = arc.next
                 mark[U(to)] = 0
+                active[U(to), 1] = there.emitting
+                active[U(to), 2] = there.epsilon
             if total < cost[U(to)]:
                 cost[U(to)] = total
                 back[U(first + to)] = source | np.int64(i)
-                if mark[U(to)] != 1 and total + states[U(arc.next)].epsilon_cost < cutoff:
+                if mark[U(to)] != 1 and total + there.epsilon_cost < cutoff:
                     mark[U(to)] = 1
                     stack[U(height)] = to
                     height += 1

@@ -40,13 +40,6 @@ class PackedGraph:
     final_cost: np.ndarray
     num_pdfs: int
 
-    @property
-    def offsets(self) -> np.ndarray:
-        """int32 [2S+1]: state s has the emitting arcs offsets[2s]:offsets[2s+1] and the epsilon arcs up to offsets[2s+2]."""
-        offsets = np.zeros(2 * len(self.states) + 1, np.int32)
-        offsets[1::2], offsets[2::2] = self.states["epsilon"], self.states["end"]
-        return offsets
-
     def with_word_penalty(self, penalty: float) -> np.ndarray:
         """A copy of the arcs whose costs have `penalty` added for each word."""
         arcs = self.arcs.copy()

@@ -10,7 +10,7 @@ from asrtool.decoder.beam_search import BeamSearchOptions
 from asrtool.decoder.graph_dir import load_graph
 from asrtool.decoder.make_decoder import make_decoder
 from asrtool.decoder.network import load_network
-from asrtool.decoder.threads import in_threads
+from asrtool.decoder.threads import outcomes
 from asrtool.errors import AsrtoolError
 from asrtool.feat.cmvn import cmvn_stats
 from asrtool.feat.extraction_options import FbankOptions
@@ -177,14 +177,9 @@ class Recognizer:
         self, audio: Iterable[Audio] | Sequence[Audio], num_threads: int = 1, confidences: bool = False, lattice: bool = False
     ) -> Iterator[Recognition | AsrtoolError]:
         """`decode` of many in threads, in order; an AsrtoolError in place of one that failed."""
-
-        def outcome(item: Audio) -> Recognition | AsrtoolError:
-            try:
-                return self.decode(item, confidences=confidences, lattice=lattice)
-            except AsrtoolError as error:
-                return error
-
-        yield from in_threads(outcome, audio, num_threads)
+        named = (("", item) for item in audio)
+        for _, outcome in outcomes(lambda item: self.decode(item, None, confidences, lattice), named, num_threads):
+            yield outcome
 
 
 def _on_16_bit_scale(samples: np.ndarray) -> np.ndarray:

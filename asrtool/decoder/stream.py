@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asrtool.decoder.result import DecodeResult
+from asrtool.decoder.search_lattice import search_lattice
 from asrtool.errors import AsrtoolError
 from asrtool.lattice.lattice import Lattice
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from asrtool.decoder.beam_search import BeamSearchDecoder
 
 LATTICE_INTERVAL = 25  # frames between prunings of the lattice (Kaldi's prune-interval)
-ONE_BEST_INTERVAL = 64
+ONE_BEST_INTERVAL = 32
 _BEAM_DELTA = 0.5
 _FIRST_ROWS = 1 << 15  # memory that is not written to costs nothing; growing does
 
@@ -26,10 +27,10 @@ class DecoderStream:
             print(stream.partial().words)
         result = stream.finish()
 
-    Memory. One-best search: four bytes a graph state, some megabytes for the last 64 frames and the tokens that living ones
+    Memory. One-best search: four bytes a graph state, some megabytes for the last 32 frames and the tokens that living ones
     descend from, and four bytes a frame for the part of the path that all share. With a lattice: four bytes a graph state, the
     last 25 frames unpruned, and for those before them 24 bytes a frame, 24 a token and 20 a link of the lattice that is left.
-    Arrays double when they are full. Log-likelihoods are kept for those 64 or 25 frames only.
+    Arrays double when they are full. Log-likelihoods are kept for those 32 or 25 frames only.
 
     A stream belongs to one thread at a time. Made by `BeamSearchDecoder.stream`.
     """
@@ -155,28 +156,8 @@ class DecoderStream:
             self._decoder.search_arrays[1], tokens, (links, acoustic), marks, recent, counts, total - total.min(),
             self._lattice_beam, True,
         )  # fmt: skip
-        moved_to = tokens[-1][newest]  # -1: pruned
-        num_frames, num_links = self.num_frames, counts[kernels.LINKS]
-        num_tokens = counts[kernels.FIRST] + counts[kernels.COUNT]
-        links = links[:num_links]
-        frame = np.repeat(np.arange(num_frames + 1, dtype=np.int32), np.diff(marks[0][: num_frames + 2]))
-        order = np.lexsort((kernels.epsilon_depths(links, marks[1], num_frames, num_tokens), frame))
-        state_of_token = np.empty(num_tokens, np.int32)
-        state_of_token[order] = np.arange(num_tokens, dtype=np.int32)
-        start, end = state_of_token[links["back"] >> 32], state_of_token[links["to"]]
-        by_start = np.argsort(start, kind="stable")
-        arc = (links["back"][by_start] & 0xFFFFFFFF).astype(np.int32)
-        final = np.full(num_tokens, np.inf, np.float32)
-        final[state_of_token[moved_to[moved_to >= 0]]] = final_cost[moved_to >= 0]
-        return Lattice(
-            num_frames=num_frames,
-            state_frame=frame[order],
-            arc_start=start[by_start],
-            arc_end=end[by_start],
-            arc_transition_id=graph.ilabel[arc],
-            arc_word=graph.olabel[arc],
-            arc_graph_cost=graph.arcs["cost"][arc],
-            arc_acoustic_cost=acoustic[:num_links][by_start],
-            final_cost=final,
-            reached_final=reached_final,
-        )
+        kept = tokens[-1][newest] >= 0
+        links, acoustic = links[: counts[kernels.LINKS]], acoustic[: counts[kernels.LINKS]]
+        graph_cost = graph.arcs["cost"][links["back"] & 0xFFFFFFFF]
+        marks = marks[0][: self.num_frames + 2], marks[1]
+        return search_lattice(graph, links, marks, (graph_cost, acoustic), final_cost[kept], reached_final)

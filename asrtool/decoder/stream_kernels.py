@@ -19,10 +19,10 @@ from asrtool.decoder import frame_kernels, history_kernels, lattice_kernels
 from asrtool.decoder.frame_kernels import (
     close_epsilon,
     frame_cutoff,
-    gather_active,
+    keep_active,
     link_epsilon,
     make_tokens,
-    open_epsilon,
+    open_frame,
     score_arcs,
 )
 from asrtool.decoder.history_kernels import ARC_BITS, drop_dead_tokens, mark_ancestors, score_tokens, settle_path
@@ -48,12 +48,14 @@ def larger(array, needed, kept):
 
 @njit(nogil=True, cache=True)
 def larger_frame(frame, needed, kept):
-    cost, state, stack, mark, _ = frame
+    cost, state, stack, mark, active = frame
     if needed <= len(cost):
         return frame
     cost = larger(cost, needed, kept)
     state, stack, mark = larger(state, needed, kept), larger(stack, needed, kept), larger(mark, needed, kept)
-    return cost, state, stack, mark, np.empty((len(cost), 3), np.int32)
+    new_active = np.empty((len(cost), 3), np.int32)
+    new_active[:kept] = active[:kept]
+    return cost, state, stack, mark, new_active
 
 
 @njit(nogil=True, cache=True)
@@ -69,19 +71,19 @@ def larger_tokens(tokens, needed, kept):
 def settle_frame(graph, cutoff, keep_links, slot, frame, tokens, links, marks, counts):
     """Follows the epsilon arcs of a frame whose emitting arcs are done, and notes where the frame ends in the arrays."""
     states, arcs = graph
-    cost, state, stack, mark, _ = frame
+    cost, state, stack, mark, active = frame
     count, first, serial = counts[COUNT], counts[FIRST], counts[SERIAL]
-    height = open_epsilon(states, arcs, cost[:count], state[:count], cutoff, stack, mark)
+    height = open_frame(states, arcs, cost[:count], state[:count], cutoff, stack, mark, active)
     num_arcs = 0
     while height > 0:
         count, height, looked_at = close_epsilon(
-            states, arcs, slot, serial, first, cost, state, mark, tokens[0], count, cutoff, stack, height
+            states, arcs, slot, serial, first, cost, state, mark, active, tokens[0], count, cutoff, stack, height
         )
         num_arcs += looked_at
         if height > 0:
             here = states[state[stack[height - 1]]]
             frame = larger_frame(frame, count + 1 + here.end - here.epsilon, len(cost))
-            cost, state, stack, mark, _ = frame
+            cost, state, stack, mark, active = frame
             tokens = larger_tokens(tokens, first + len(cost), first + count)
     counts[COUNT] = count
     now = counts[FRAME] - (0 if keep_links else counts[CLEANED])
@@ -194,9 +196,9 @@ def advance(graph, loglikes, minus_scale, limits, keep_links, lattice_beam, stat
             kept[pdf] = loglikes[t, pdf]
             frame_cost[pdf] = loglikes[t, pdf] * minus_scale
         count, first, num_links = counts[COUNT], counts[FIRST], counts[LINKS]
-        cost, state_of, _, _, active = frame
+        cost, _, _, _, active = frame
         best, limit, adaptive_beam = frame_cutoff(cost[:count], limits, tokens[2][first : first + count])
-        num_active, num_arcs = gather_active(states, arcs, cost[:count], state_of, limit, active)
+        num_active, num_arcs = keep_active(arcs, cost[:count], limit, active)
         needed = num_links + num_arcs + 1
         links = larger(links[0], needed, num_links), larger(links[1], needed, num_links)
         end_link, cutoff = score_arcs(
@@ -211,7 +213,7 @@ def advance(graph, loglikes, minus_scale, limits, keep_links, lattice_beam, stat
         counts[SERIAL] += count
         counts[FRAME] += 1
         counts[COUNT] = make_tokens(
-            links[0], num_links, end_link, cutoff, slot, counts[SERIAL], counts[FIRST], frame[0], frame[1], tokens[0]
+            states, links[0], num_links, end_link, cutoff, slot, counts[SERIAL], counts[FIRST], frame[0], frame[1], tokens[0]
         )
         if counts[COUNT] == 0:
             return False, (slot, frame, tokens, links, marks, settled, recent, counts)

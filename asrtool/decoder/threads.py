@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from asrtool.errors import AsrtoolError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -26,3 +28,17 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item], num_th
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def outcomes(
+    decode: Callable[[Item], Result], items: Iterable[tuple[str, Item]], num_threads: int
+) -> Iterator[tuple[str, Result | AsrtoolError]]:
+    """(name, decode(item)) of each (name, item), in order and in threads; an AsrtoolError where one was raised."""
+
+    def outcome(named: tuple[str, Item]) -> tuple[str, Result | AsrtoolError]:
+        try:
+            return named[0], decode(named[1])
+        except AsrtoolError as error:
+            return named[0], error
+
+    yield from in_threads(outcome, items, num_threads)

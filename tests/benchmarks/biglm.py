@@ -12,6 +12,7 @@ from _big_graph import MODEL, compact, graph, language, language_model, scores
 from asrtool.decoder.beam_search import BeamSearchDecoder, BeamSearchOptions
 from asrtool.decoder.biglm import BigLmDecoder
 from asrtool.decoder.graph_dir import load_graph
+from asrtool.decoder.packed_graph import PackedGraph
 from asrtool.hmm.transition_model import TransitionModel
 from asrtool.lm.compact_model import CompactNgram
 
@@ -32,6 +33,11 @@ def measure(decoder, loglikes: list[np.ndarray]) -> tuple[float, float, list]:
     return num_frames / (middle - start), num_frames / (time.process_time() - middle), paths
 
 
+def mebibytes(graph: PackedGraph) -> float:
+    """Size of a graph's arrays."""
+    return sum(array.nbytes for array in vars(graph).values() if isinstance(array, np.ndarray)) / 2**20
+
+
 def main() -> None:
     folder = language(WORDS, SENTENCES)
     loglikes = list(scores(UTTERANCES).values())
@@ -40,7 +46,7 @@ def main() -> None:
     packed, words = load_graph(graph(folder, arpa), model)
     big = CompactNgram.load(compact(arpa))
     static = measure(BeamSearchDecoder(packed, options=OPTIONS), loglikes)
-    print(f"biglm_static arcs={len(packed.arcs)} MiB={packed.arcs.nbytes * 1.5 / 2**20:.0f}")
+    print(f"biglm_static arcs={len(packed.arcs)} MiB={mebibytes(packed):.0f}")
     for name, small_arpa in (
         ("unigram", language_model(folder, 1)),
         ("bigram", language_model(folder, 2, "--min-counts", "1 3")),
@@ -54,7 +60,7 @@ def main() -> None:
         for kind, ours, reference in zip(("one_best", "lattice"), found, static):
             print(
                 f"biglm_{name}_{kind} ours={ours:.0f} reference={reference:.0f} ratio={ours / reference:.2f} unit=frames/CPU-s "
-                f"(arcs {len(packed.arcs)}, graph {packed.arcs.nbytes * 1.75 / 2**20:.0f} MiB, "
+                f"(arcs {len(packed.arcs)}, graph {mebibytes(packed):.0f} MiB, "
                 f"models {(small.data.nbytes + big.data.nbytes) / 2**20:.0f} MiB, "
                 f"cost {excess:+.3f}, same words {100 * same:.0f} %)"
             )

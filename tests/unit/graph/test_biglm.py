@@ -6,13 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from asrtool.cli import main
 from asrtool.decoder.beam_search import BeamSearchDecoder, BeamSearchOptions
 from asrtool.decoder.biglm import BigLmDecoder
 from asrtool.errors import AsrtoolError
 from asrtool.fst.csr import CsrGraph
+from asrtool.gmm.diag_gmm import AmDiagGmm
+from asrtool.gmm.model import read_model, write_model
 from asrtool.graph.hclg import make_hclg
+from asrtool.io.kaldi_table import MatrixReader, MatrixWriter
 from asrtool.io.symbols import SymbolTable
 from asrtool.lang.format_lm import format_lm
+from asrtool.lattice.archive import read_lattices
 from asrtool.lattice.lattice import best_path
 from asrtool.lm.arpa import read_arpa
 from asrtool.lm.compact_kernels import advance, final_cost
@@ -73,7 +78,7 @@ def composed(toy, tmp_path_factory):
         "bigram": graph_of("bigram", 2, 2, 0.3),
         "backoff": graph_of("backoff", 2, 2, 0.3, exact=False),
     }
-    return SimpleNamespace(big=big, big_graph=big_graph, small=small, words=words, model=made.model)
+    return SimpleNamespace(big=big, big_graph=big_graph, small=small, words=words, model=made.model, directory=directory)
 
 
 def decoders(composed, name, options=WIDE):
@@ -194,3 +199,63 @@ def test_refusals(composed, tmp_path):
         BigLmDecoder(*arguments, other, composed.big, composed.words)
     with pytest.raises(AsrtoolError, match="holds none of the graph's words"):
         BigLmDecoder(*arguments, small, other, composed.words)
+
+
+@pytest.fixture(scope="module")
+def experiment(composed, tmp_path_factory):
+    """exp/ (a GMM of one Gaussian a pdf), data/ of three utterances, and the graph of the bigram with both models' files."""
+    root, random = tmp_path_factory.mktemp("decode_biglm"), np.random.default_rng(7)
+    (root / "exp").mkdir()
+    (root / "data").mkdir()
+    num_pdfs = composed.model.num_pdfs
+    moments = random.normal(size=(num_pdfs, 3)), np.full((num_pdfs, 3), 0.3)
+    gmm = AmDiagGmm.from_moments(np.arange(num_pdfs + 1), np.ones(num_pdfs, np.float32), *moments)
+    write_model(root / "exp" / "final.mdl", composed.model, gmm)
+    (root / "exp" / "cmvn_opts").write_text("--norm-means=false\n")
+    (root / "exp" / "delta_opts").write_text("--delta-order=0\n")
+    with MatrixWriter(root / "data" / "feats.ark", root / "data" / "feats.scp") as writer:
+        for name in ("u1", "u2", "u3"):
+            writer.write(name, random.normal(size=(40, 3)).astype(np.float32))
+    (root / "data" / "utt2spk").write_text("u1 s\nu2 s\nu3 s\n")
+    for name in ("bigram", "big"):
+        assert main(["build-lm-binary", str(composed.directory / f"{name}.arpa"), str(root / f"{name}.bin")]) == 0
+    return root
+
+
+def decode_gmm(composed, root, out, *models):
+    paths = root / "exp" / "final.mdl", composed.directory / "graph_bigram", root / "data", out
+    return main(["decode-gmm", "--nj", "1", "--acoustic-scale", str(SCALE), *models, *map(str, paths)])
+
+
+def test_decode_gmm_with_both_models(composed, experiment, tmp_path):
+    """The verb, whose options come in their order, gives what the decoder gives; without the models it gives something else."""
+    models = ["--small-lm", str(experiment / "bigram.bin"), "--big-lm", str(experiment / "big.bin")]
+    assert decode_gmm(composed, experiment, tmp_path / "both", *models) == 0
+    assert decode_gmm(composed, experiment, tmp_path / "none") == 0
+    ours, _ = decoders(composed, "bigram", BeamSearchOptions(acoustic_scale=SCALE))
+    gmm = read_model(experiment / "exp" / "final.mdl")[1]
+    expected, found = [], dict(read_lattices(tmp_path / "both" / "lat.1.gz"))
+    for name, features in MatrixReader(str(experiment / "data" / "feats.scp")).items():
+        result = ours.decode(gmm.loglikes(features))
+        expected.append(" ".join([name, *map(composed.words.symbol, result.words)]))
+        best = best_path(found[name], SCALE)
+        assert best.graph_cost == pytest.approx(result.graph_cost, abs=1e-3)
+        assert best.acoustic_cost == pytest.approx(result.acoustic_cost, abs=1e-2)
+    assert (tmp_path / "both" / "hyp.txt").read_text().splitlines() == expected
+    without = dict(read_lattices(tmp_path / "none" / "lat.1.gz"))
+    assert all(abs(best_path(without[n], SCALE).graph_cost - best_path(found[n], SCALE).graph_cost) > 0.1 for n in without)
+
+
+@pytest.mark.parametrize("option", ["--small-lm", "--big-lm"])
+def test_one_model_without_the_other(composed, experiment, tmp_path, capsys, option):
+    assert decode_gmm(composed, experiment, tmp_path / "out", option, str(experiment / "big.bin")) == 1
+    assert "--small-lm and --big-lm: give both or none" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_decode_gmm_refuses_another_graphs_model(composed, experiment, tmp_path, capsys):
+    (tmp_path / "other.arpa").write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\t<s>\n-0.5\t</s>\n-0.5\tx\n\n\\end\\\n")
+    assert main(["build-lm-binary", str(tmp_path / "other.arpa"), str(tmp_path / "other.bin")]) == 0
+    models = ["--small-lm", str(tmp_path / "other.bin"), "--big-lm", str(experiment / "big.bin")]
+    assert decode_gmm(composed, experiment, tmp_path / "out", *models) == 1
+    assert "the small language model does not" in capsys.readouterr().err
