@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asrtool.decoder.packed_graph import PackedGraph, cheapest_epsilon, pack_graph
+from asrtool.decoder.packed_graph import PackedGraph, pack_graph
 from asrtool.decoder.result import DecodeResult
 from asrtool.decoder.stream import DecoderStream
 from asrtool.decoder.threads import outcomes
@@ -19,6 +19,9 @@ from asrtool.lattice.lattice import Lattice
 
 if TYPE_CHECKING:
     from asrtool.fst.csr import CsrGraph
+
+
+BEAM_DELTA = np.float32(0.5)  # Kaldi's: what the adaptive beam is wider than what was kept
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class BeamSearchOptions:
         if not 0 <= self.min_active <= self.max_active or self.max_active < 2:
             raise ValueError("max_active must be at least 2 and min_active between 0 and max_active")
 
+    @property
+    def limits(self) -> tuple[np.float32, np.float32, int, int]:
+        """As `frame_kernels.frame_cutoff` takes them."""
+        return np.float32(self.beam), BEAM_DELTA, int(self.max_active), int(self.min_active)
+
 
 class BeamSearchDecoder:
     """Decodes with one graph; its methods may be called from several threads at once, and release the GIL while they search.
@@ -66,11 +74,7 @@ class BeamSearchDecoder:
     ) -> None:
         self.graph = graph if isinstance(graph, PackedGraph) else pack_graph(graph, tid_to_pdf)
         self.options = options
-        self.search_arrays = (self.graph.states, self.graph.arcs)
-        if options.word_insertion_penalty:
-            states, arcs = self.graph.states.copy(), self.graph.with_word_penalty(options.word_insertion_penalty)
-            states["epsilon_cost"] = cheapest_epsilon(states, arcs)
-            self.search_arrays = (states, arcs)
+        self.search_arrays = self.graph.search_arrays(options.word_insertion_penalty)
 
     def stream(self, lattice: bool = False) -> DecoderStream:
         """The search through an utterance whose frames are yet to come; with `lattice`, its `finish` gives a Lattice."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asrtool.decoder.beam_search import BeamSearchOptions
-from asrtool.decoder.packed_graph import PackedGraph, cheapest_epsilon, pack_graph
+from asrtool.decoder.packed_graph import PackedGraph, pack_graph
 from asrtool.decoder.result import DecodeResult
 from asrtool.decoder.search_lattice import search_lattice
 from asrtool.decoder.stream import LATTICE_INTERVAL, ONE_BEST_INTERVAL
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from asrtool.fst.csr import CsrGraph
     from asrtool.lm.compact_model import CompactNgram
 
-_BEAM_DELTA = 0.5
 _SIZES = (1 << 16, 1 << 21, 1 << 20)  # of the search's arrays: rows at first, steps and pairs of the memory
 
 
@@ -67,9 +66,8 @@ class BigLmDecoder:
             )
         if len(used) and (big_words[used] < 0).all():
             raise AsrtoolError("the big language model holds none of the graph's words: it is for other words")
-        penalty = options.word_insertion_penalty
-        arcs = packed.with_word_penalty(penalty) if penalty else packed.arcs
-        self._search_arrays = (_states_with_words(packed, arcs), arcs)
+        states, arcs = packed.search_arrays(options.word_insertion_penalty)
+        self._search_arrays = (_states_with_words(packed, states), arcs)
         self._models = (small.arrays, small_words, big.arrays, big_words)
         self._start_pair = (int(small.start_state), int(big.start_state))
 
@@ -124,20 +122,11 @@ class BigLmDecoder:
         """Parts of the search's state, and of the last frame: costs, what ending costs (see `_ending`), id of the first token."""
         from asrtool.decoder.biglm_search_kernels import COUNT, FIRST, biglm_search
 
-        num_pdfs = self.graph.num_pdfs
-        if loglikes.ndim != 2 or (loglikes.shape[1] < num_pdfs):
-            raise AsrtoolError(
-                f"log-likelihoods of {loglikes.shape[-1] if loglikes.ndim else 0} pdfs, the graph needs {num_pdfs}: "
-                "graph and model do not belong together; rebuild the graph with utils/mkgraph.sh"
-            )
-        if not loglikes.max(initial=-np.inf) < np.inf:  # NaN where there is one
-            frame = int(np.argmax(~(loglikes < np.inf).all(axis=1)))
-            raise AsrtoolError(f"NaN or infinite log-likelihoods at frame {frame}: check features and model")
+        self.graph.check_loglikes(loglikes)
         options = self.options
         frame_costs = np.multiply(loglikes, np.float32(-options.acoustic_scale), dtype=np.float32, order="C")
-        limits = (np.float32(options.beam), np.float32(_BEAM_DELTA), int(options.max_active), int(options.min_active))
         num_done, (_, pair, frame, tokens, links, marks, memory, counts) = biglm_search(
-            self._search_arrays, self.graph.olabel, self.graph.start, self._start_pair, self._models, frame_costs, limits,
+            self._search_arrays, self.graph.olabel, self.graph.start, self._start_pair, self._models, frame_costs, options.limits,
             keep_links, np.float32(options.lattice_beam), LATTICE_INTERVAL if keep_links else ONE_BEST_INTERVAL, _SIZES,
         )  # fmt: skip
         if num_done < len(loglikes):
@@ -155,10 +144,9 @@ class BigLmDecoder:
         return (ending if reached_final else np.zeros_like(ending)), reached_final
 
 
-def _states_with_words(graph: PackedGraph, arcs: np.ndarray) -> np.ndarray:
-    """A copy of the graph's states for `arcs` ARC [A], where the words on epsilon arcs may cost less than the arcs say."""
-    states = graph.states.copy()
-    states["epsilon_cost"] = cheapest_epsilon(states, arcs)
+def _states_with_words(graph: PackedGraph, states: np.ndarray) -> np.ndarray:
+    """A copy of STATE [S] that knows that words on epsilon arcs may cost less than the arcs say."""
+    states = states.copy()
     with_word = np.flatnonzero((graph.olabel != 0) & (graph.ilabel == 0))
     states["epsilon_cost"][np.searchsorted(states["end"], with_word, side="right")] = -np.inf
     return states

@@ -176,12 +176,29 @@ def make_composed(arcs, links, link_lm, begin, end, cutoff, table, serial, first
 
 @njit(nogil=True, cache=True)
 def close_composed_epsilon(
-    graph, words, table, serial, first, cost, state, pair, mark, back, lm_cost, count, cutoff, stack, height, memory, models
+    graph,
+    words,
+    table,
+    serial,
+    first,
+    cost,
+    state,
+    pair,
+    mark,
+    active,
+    back,
+    lm_cost,
+    count,
+    cutoff,
+    stack,
+    height,
+    memory,
+    models,
 ):
     """Follows epsilon arcs from the rows on the stack until no cost falls (the graph has no epsilon cycle).
 
-    mark: 1 while on the stack, 2 once taken from it. Returns (number of tokens, stack height, arcs looked at); a height above 0
-    says that `cost`, `table` or the memory is full: grow them and call again.
+    mark: 1 while on the stack, 2 once taken from it; active: see open_frame of frame_kernels. Returns (number of tokens, stack
+    height, arcs looked at); a height above 0 says that `cost`, `table` or the memory is full: grow them and call again.
     """
     states, arcs = graph
     pairs, _, steps, used = memory
@@ -212,6 +229,7 @@ def close_composed_epsilon(
                 continue
             at = find_row(table, serial, state, pair, arc.next, next_pair)
             to = np.int64(table[at]) - serial
+            there = states[U(arc.next)]
             if to < 0:
                 to = count
                 count += 1
@@ -220,11 +238,13 @@ def close_composed_epsilon(
                 state[U(to)] = arc.next
                 pair[U(to)] = next_pair
                 mark[U(to)] = 0
+                active[U(to), 1] = there.emitting
+                active[U(to), 2] = there.epsilon
             if total < cost[U(to)]:
                 cost[U(to)] = total
                 back[U(first + to)] = source | np.int64(i)
                 lm_cost[U(first + to)] = correction
-                if mark[U(to)] != 1 and total + states[U(arc.next)].epsilon_cost < cutoff:
+                if mark[U(to)] != 1 and total + there.epsilon_cost < cutoff:
                     mark[U(to)] = 1
                     stack[U(height)] = to
                     height += 1

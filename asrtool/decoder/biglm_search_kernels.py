@@ -26,7 +26,7 @@ from asrtool.decoder.biglm_kernels import (
     number_of_pair,
     score_composed,
 )
-from asrtool.decoder.frame_kernels import LINK, frame_cutoff, gather_active, open_epsilon
+from asrtool.decoder.frame_kernels import LINK, frame_cutoff, keep_active, open_frame
 from asrtool.decoder.history_kernels import drop_dead_tokens, mark_ancestors
 from asrtool.decoder.lattice_kernels import compact_links, compact_tokens, prune_frames, settle_epsilon
 from asrtool.decoder.stream_kernels import COUNT, FIRST, LINKS, NUM_COUNTS, SERIAL, larger, larger_frame, larger_tokens
@@ -102,10 +102,10 @@ def renew_memory(memory, pair, num_steps):
 def take_emitting(graph, words, frame_cost, limits, keep_links, models, state):
     """Passes the newest frame's tokens over their emitting arcs into the next frame; returns (its cutoff, state)."""
     table, pair, frame, tokens, (links, link_lm), marks, memory, counts = state
-    cost, state_of, _, _, active = frame
+    cost, _, _, _, active = frame
     count, first, num_links = counts[COUNT], counts[FIRST], counts[LINKS]
     best, limit, adaptive_beam = frame_cutoff(cost[:count], limits, tokens[2][first : first + count])
-    num_active, num_arcs = gather_active(graph[0], graph[1], cost[:count], state_of, limit, active)
+    num_active, num_arcs = keep_active(graph[1], cost[:count], limit, active)
     needed = num_links + num_arcs + 1
     links, link_lm = larger(links, needed, num_links), larger(link_lm, needed, num_links)
     memory = larger_memory(memory, num_arcs)
@@ -135,20 +135,20 @@ def take_emitting(graph, words, frame_cost, limits, keep_links, models, state):
 def settle_composed(graph, words, now, cutoff, keep_links, models, state):
     """Follows the epsilon arcs of frame `now`, whose emitting arcs are done, and notes where it ends; returns `state`."""
     table, pair, frame, tokens, (links, link_lm), marks, memory, counts = state
-    cost, state_of, stack, mark, _ = frame
+    cost, state_of, stack, mark, active = frame
     count, first, serial, num_links, num_arcs = counts[COUNT], counts[FIRST], counts[SERIAL], counts[LINKS], 0
-    height = open_epsilon(graph[0], graph[1], cost[:count], state_of[:count], cutoff, stack, mark)
+    height = open_frame(graph[0], graph[1], cost[:count], state_of[:count], cutoff, stack, mark, active)
     while height > 0:
         count, height, looked_at = close_composed_epsilon(
-            graph, words, table, serial, first, cost, state_of, pair, mark, tokens[0], tokens[3], count, cutoff, stack, height,
-            memory, models,
+            graph, words, table, serial, first, cost, state_of, pair, mark, active, tokens[0], tokens[3], count, cutoff, stack,
+            height, memory, models,
         )  # fmt: skip
         num_arcs += looked_at
         if height > 0:
             here = graph[0][state_of[stack[height - 1]]]
             room = here.end - here.epsilon
             frame = larger_frame(frame, count + room, len(cost))
-            cost, state_of, stack, mark, _ = frame
+            cost, state_of, stack, mark, active = frame
             pair = larger(pair, len(cost), count)
             tokens = larger_tokens(tokens, first + len(cost), first + count)
             table = larger_table(table, serial, frame, pair, count, count + room)

@@ -106,29 +106,12 @@ def frame_cutoff(cost, limits, scratch):
 
 
 @njit(nogil=True, cache=True)
-def gather_active(states, arcs, cost, state, cutoff, active):
-    """Lists in `active` int32 [n, 3] the tokens within the cutoff: (row, its first emitting arc, one past its last).
-
-    Returns (their number, that of their arcs).
-    """
-    num_active = U(0)
-    num_arcs = 0
-    for i in range(U(len(cost))):
-        here = states[U(state[i])]
-        begin_arc, end_arc = here.emitting, here.epsilon
-        inside = cost[i] <= cutoff
-        prefetch(arcs, begin_arc)
-        active[num_active, 0] = i
-        active[num_active, 1] = begin_arc
-        active[num_active, 2] = end_arc
-        num_active += U(1) if inside else U(0)
-        num_arcs += end_arc - begin_arc if inside else 0
-    return num_active, num_arcs
-
-
-@njit(nogil=True, cache=True)
 def keep_active(arcs, cost, cutoff, active):
-    """gather_active of a frame whose tokens' arcs `active` holds already, see open_frame: it reads no states."""
+    """Moves up in `active` int32 [n, 3] the tokens within the cutoff: (row, its first emitting arc, one past its last).
+
+    The arcs of each row stand there already, see open_frame, so that no states are read. Returns (the number of these tokens,
+    that of their arcs).
+    """
     num_active, num_arcs = U(0), 0
     for i in range(U(len(cost))):
         begin_arc, end_arc = active[i, 1], active[i, 2]
@@ -208,22 +191,12 @@ def make_tokens(states, links, begin, end, cutoff, slot, serial, first, cost, st
 
 
 @njit(nogil=True, cache=True)
-def open_epsilon(states, arcs, cost, state, cutoff, stack, mark):
-    """Puts on `stack` int32 [n] the rows that an epsilon arc may leave within the cutoff, and marks them (uint8 [n])."""
-    height = U(0)
-    for i in range(U(len(cost))):
-        here = states[U(state[i])]
-        closing = cost[i] + here.epsilon_cost < cutoff
-        prefetch(arcs, here.epsilon)
-        mark[i] = 1 if closing else 0
-        stack[height] = i
-        height += U(1) if closing else U(0)
-    return np.int64(height)
-
-
-@njit(nogil=True, cache=True)
 def open_frame(states, arcs, cost, state, cutoff, stack, mark, active):
-    """open_epsilon that also notes each row's first emitting arc and one past its last in `active` int32 [n, 3], columns 1, 2."""
+    """Puts on `stack` int32 [n] the rows that an epsilon arc may leave within the cutoff, and marks them (uint8 [n]).
+
+    Also notes each row's first emitting arc and one past its last in columns 1 and 2 of `active` int32 [n, 3]. Returns the height
+    of the stack.
+    """
     height = U(0)
     for i in range(U(len(cost))):
         here = states[U(state[i])]

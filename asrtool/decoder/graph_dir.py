@@ -20,7 +20,7 @@ from asrtool.hmm.transition_model import TransitionModel
 from asrtool.io.symbols import SymbolTable
 
 _DTYPES = {"states": STATE, "arcs": ARC, "ilabel": np.dtype("i4"), "olabel": np.dtype("i4"), "final_cost": np.dtype("f4")}
-_FORMAT = 1
+_FORMAT = 2
 
 
 def load_graph(graph_dir: str | Path, transition_model: TransitionModel) -> tuple[PackedGraph, SymbolTable]:

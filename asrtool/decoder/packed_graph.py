@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 # a state's emitting arcs are emitting:epsilon, its epsilon arcs epsilon:end; epsilon_cost: the cheapest of these (inf: none)
 STATE = np.dtype([("emitting", "i4"), ("epsilon", "i4"), ("end", "i4"), ("epsilon_cost", "f4")])
-# pdf: -1 on epsilon arcs; next_epsilon_cost: the next state's epsilon_cost
-ARC = np.dtype([("next", "i4"), ("pdf", "i4"), ("cost", "f4"), ("next_epsilon_cost", "f4")])
+# pdf: -1 on epsilon arcs
+ARC = np.dtype([("next", "i4"), ("pdf", "i4"), ("cost", "f4")])
 
 _REBUILD = "rebuild it with utils/mkgraph.sh"
 
 
 @dataclass
 class PackedGraph:
-    """A graph of S states and A < 2^31 arcs for one tid_to_pdf: 20 bytes a state, 24 an arc.
+    """A graph of S states and A < 2^31 arcs for one tid_to_pdf: 20 bytes a state, 20 an arc.
 
     Attributes:
         start: start state.
@@ -40,12 +40,28 @@ class PackedGraph:
     final_cost: np.ndarray
     num_pdfs: int
 
-    def with_word_penalty(self, penalty: float) -> np.ndarray:
-        """A copy of the arcs whose costs have `penalty` added for each word."""
-        arcs = self.arcs.copy()
-        arcs["cost"][self.olabel != 0] += np.float32(penalty)
-        arcs["next_epsilon_cost"] = cheapest_epsilon(self.states, arcs)[arcs["next"]]
-        return arcs
+    def search_arrays(self, word_penalty: float) -> tuple[np.ndarray, np.ndarray]:
+        """(states, arcs); with a penalty copies whose costs have it added for each word."""
+        if not word_penalty:
+            return self.states, self.arcs
+        states, arcs = self.states.copy(), self.arcs.copy()
+        arcs["cost"][self.olabel != 0] += np.float32(word_penalty)
+        states["epsilon_cost"] = cheapest_epsilon(states, arcs)
+        return states, arcs
+
+    def check_loglikes(self, loglikes: np.ndarray, first_frame: int = 0) -> None:
+        """AsrtoolError where log-likelihoods [T, P] have fewer columns than the graph has pdfs, or NaN or +inf values.
+
+        first_frame: the number of the first of them, for the message.
+        """
+        if loglikes.ndim != 2 or loglikes.shape[1] < self.num_pdfs:
+            raise AsrtoolError(
+                f"log-likelihoods of {loglikes.shape[-1] if loglikes.ndim else 0} pdfs, the graph needs {self.num_pdfs}: "
+                "graph and model do not belong together; rebuild the graph with utils/mkgraph.sh"
+            )
+        if not loglikes.max(initial=-np.inf) < np.inf:  # NaN where there is one
+            frame = first_frame + int(np.argmax(~(loglikes < np.inf).all(axis=1)))
+            raise AsrtoolError(f"NaN or infinite log-likelihoods at frame {frame}: check features and model")
 
 
 def cheapest_epsilon(states: np.ndarray, arcs: np.ndarray) -> np.ndarray:
@@ -83,7 +99,6 @@ def pack_graph(graph: "CsrGraph", tid_to_pdf: np.ndarray) -> PackedGraph:
     states["emitting"], states["end"] = arc_begin[:-1], arc_begin[1:]
     states["epsilon"] = arc_begin[1:] - np.bincount(source[epsilon], minlength=num_states)
     states["epsilon_cost"] = cheapest_epsilon(states, arcs)
-    arcs["next_epsilon_cost"] = states["epsilon_cost"][arcs["next"]]
     return PackedGraph(
         start=int(graph.start),
         states=states,

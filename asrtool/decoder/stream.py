@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 LATTICE_INTERVAL = 25  # frames between prunings of the lattice (Kaldi's prune-interval)
 ONE_BEST_INTERVAL = 32
-_BEAM_DELTA = 0.5
 _FIRST_ROWS = 1 << 15  # memory that is not written to costs nothing; growing does
 
 
@@ -41,7 +40,7 @@ class DecoderStream:
 
         self._kernels, self._decoder, self._lattice, self._graph = stream_kernels, decoder, lattice, decoder.graph
         options, rows, frames = decoder.options, _FIRST_ROWS, LATTICE_INTERVAL if lattice else ONE_BEST_INTERVAL
-        self._limits = (np.float32(options.beam), np.float32(_BEAM_DELTA), int(options.max_active), int(options.min_active))
+        self._limits = options.limits
         self._lattice_beam = np.float32(options.lattice_beam)
         self._ended = False
         self.state = stream_kernels.begin_search(
@@ -79,16 +78,8 @@ class DecoderStream:
         """
         if self._ended:
             raise ValueError("the stream has ended")
-        num_pdfs = self._graph.num_pdfs
-        if loglikes.ndim != 2 or loglikes.shape[1] < num_pdfs:
-            raise AsrtoolError(
-                f"log-likelihoods of {loglikes.shape[-1] if loglikes.ndim else 0} pdfs, the graph needs {num_pdfs}: "
-                "graph and model do not belong together; rebuild the graph with utils/mkgraph.sh"
-            )
         loglikes = np.require(loglikes, np.float32, ["C", "A", "W"])
-        if not loglikes.max(initial=-np.inf) < np.inf:  # NaN where there is one
-            frame = self.num_frames + int(np.argmax(~(loglikes < np.inf).all(axis=1)))
-            raise AsrtoolError(f"NaN or infinite log-likelihoods at frame {frame}: check features and model")
+        self._graph.check_loglikes(loglikes, self.num_frames)
         alive, self.state = self._kernels.advance(
             self._decoder.search_arrays, loglikes, np.float32(-self._decoder.options.acoustic_scale), self._limits, self._lattice,
             self._lattice_beam, self.state,

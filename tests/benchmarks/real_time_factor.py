@@ -42,11 +42,9 @@ def seconds_of(decode, scores: list[np.ndarray]) -> tuple[float, list]:
 def tokens_a_frame(decoder: BeamSearchDecoder, scores: list[np.ndarray]) -> tuple[float, float]:
     """Tokens made, and those of them within the cutoff, on average."""
     from asrtool.decoder.frame_kernels import frame_cutoff
-    from asrtool.decoder.stream import _BEAM_DELTA
     from asrtool.decoder.stream_kernels import COUNT
 
-    options = decoder.options
-    limits = (np.float32(options.beam), np.float32(_BEAM_DELTA), options.max_active, options.min_active)
+    limits = decoder.options.limits
     counts = []
     for matrix in scores:
         stream = decoder.stream()
