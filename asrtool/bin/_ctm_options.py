@@ -1,14 +1,10 @@
 """What the commands that write CTM files share."""
 
-import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable
-from pathlib import Path
 
 from asrtool.arguments import boolean, existing_path
-from asrtool.io.atomic_file import write_text
 from asrtool.io.symbols import SymbolTable
-from asrtool.lattice.ctm import CtmLine, Recordings
+from asrtool.lattice.ctm import Recordings
 
 
 def add_ctm_options(options: ArgumentParser) -> None:
@@ -26,12 +22,3 @@ def symbol_of(args: Namespace):
 
 def recordings_of(args: Namespace) -> Recordings | None:
     return Recordings.read(args.segments, args.reco2file_and_channel) if args.segments else None
-
-
-def write_ctm(path: str | Path, lines: Iterable[CtmLine], digits: int, confidence_digits: int | None = None) -> None:
-    """Writes the lines, to standard output for "-"."""
-    text = "".join(f"{line.text(digits, confidence_digits)}\n" for line in lines)
-    if str(path) == "-":
-        sys.stdout.write(text)
-    else:
-        write_text(path, text)

@@ -1,37 +1,13 @@
-"""Options that the verbs of GMMs and of alignment share, in Kaldi's names."""
+"""Options that the verbs that train GMMs share, in Kaldi's names."""
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
+from asrtool.bin._alignment_options import add_align_options, align_options
 from asrtool.errors import AsrtoolError
 
 if TYPE_CHECKING:
-    from asrtool.train.align_pass import AlignOptions
-    from asrtool.train.gmm_run import RunOptions
     from asrtool.train.gmm_trainer import GmmTrainingOptions
-
-
-def one_blas_thread() -> None:
-    """Our threads do the work, BLAS must not start its own; has an effect only before numpy is imported."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-
-
-def add_align_options(options: argparse.ArgumentParser, boost_silence: float | None = 1.0) -> None:
-    """`boost_silence`: the default; None for a command without it."""
-    options.add_argument("--nj", type=int, default=os.cpu_count() or 1, help="threads, without effect on results (default: all)")
-    if boost_silence is not None:
-        options.add_argument(
-            "--boost-silence", type=float, default=boost_silence, help="factor on silence likelihoods in alignment"
-        )
-    options.add_argument("--beam", "--regular-beam", type=float, default=10, help="alignment beam (default 10)")
-    options.add_argument("--retry-beam", type=float, default=40, help="beam when the first one fails (default 40)")
-    options.add_argument("--acoustic-scale", type=float, default=0.1)
-    options.add_argument("--transition-scale", type=float, default=1.0)
-    options.add_argument("--self-loop-scale", type=float, default=0.1)
-    options.add_argument("--max-failed", type=float, default=0.25, help="share of utterances that may fail (default 0.25)")
-    options.add_argument("--memory-limit", type=int, default=2048, help="MiB of features kept in memory (default 2048)")
 
 
 def add_run_options(options: argparse.ArgumentParser, num_iters: int, max_iter_inc: int, boost_silence: float) -> None:
@@ -53,20 +29,6 @@ def realign_iterations(args: argparse.Namespace, default: tuple[int, ...]) -> tu
     if not all(word.isdigit() for word in words):
         raise AsrtoolError(f"--realign-iters '{args.realign_iters}': expected iteration numbers")
     return tuple(map(int, words)) or default
-
-
-def align_options(args: argparse.Namespace) -> "AlignOptions":
-    from asrtool.train.align_pass import AlignOptions
-
-    if not 0 < args.beam < args.retry_beam or args.acoustic_scale <= 0:
-        raise AsrtoolError("--beam and --acoustic-scale must be above 0, and --retry-beam above --beam")
-    return AlignOptions(args.acoustic_scale, args.transition_scale, args.self_loop_scale, args.beam, args.retry_beam)
-
-
-def run_options(args: argparse.Namespace) -> "RunOptions":
-    from asrtool.train.gmm_run import RunOptions
-
-    return RunOptions(args.nj, args.memory_limit, getattr(args, "cmvn_opts", ""), getattr(args, "delta_opts", ""))
 
 
 def training_options(

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from asrtool.arguments import existing_path, parser
-from asrtool.bin._gmm_options import one_blas_thread
+from asrtool.bin._threads import one_blas_thread
 from asrtool.errors import AsrtoolError
 
 EXAMPLE = """asrtool adjust-priors exp/lstm/final_ema.pt data/fbank/train exp/lstm/final_ema_post.pt

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
 
     from asrtool.hmm.transition_model import TransitionModel
     from asrtool.io.symbols import SymbolTable
-    from asrtool.lattice.ctm import WordTime, ctm_digits, ctm_lines
+    from asrtool.lattice.ctm import WordTime, ctm_digits, ctm_words
 
     model = TransitionModel.read_file(args.model)
     symbol = SymbolTable.read(args.phone_symbol_table).symbol if args.phone_symbol_table else str
@@ -47,8 +47,8 @@ def main(arguments: list[str]) -> int:
             lines.append(f"{utterance} {' ; '.join(pairs)}".rstrip())
         elif args.ctm_output:
             times = [WordTime(*one) for one in zip(names.tolist(), (lengths.cumsum() - lengths).tolist(), lengths.tolist())]
-            found = ctm_lines(utterance, times, args.frame_shift, symbol, confidences=False)
-            lines += [line.text(ctm_digits(args.frame_shift)) for line in found]
+            found = ctm_words(utterance, times, args.frame_shift, symbol, confidences=False)
+            lines += [word.line(ctm_digits(args.frame_shift)) for word in found]
         else:
             phones[utterance] = names.repeat(lengths) if args.per_frame else names
     tally.close()

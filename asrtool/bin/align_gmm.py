@@ -1,7 +1,8 @@
 """Align a data directory with a GMM model, as Kaldi's steps/align_si.sh."""
 
 from asrtool.arguments import parser
-from asrtool.bin._gmm_options import add_align_options, align_options, one_blas_thread, run_options
+from asrtool.bin._alignment_options import add_align_options, align_options, run_options
+from asrtool.bin._threads import one_blas_thread
 from asrtool.errors import AsrtoolError
 
 

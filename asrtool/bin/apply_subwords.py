@@ -5,8 +5,7 @@ from pathlib import Path
 
 from asrtool.arguments import boolean, existing_path, parser
 from asrtool.errors import AsrtoolError
-from asrtool.io.atomic_file import atomic_path
-from asrtool.lang.segment import open_lines, open_to_write
+from asrtool.lang.segment import open_lines, write_blocks
 from asrtool.lang.subwords import SubwordModel, convert_lines
 
 
@@ -22,12 +21,7 @@ def main(arguments: list[str]) -> int:
     if args.model is None and not args.decode:
         raise AsrtoolError("--model is missing; only --decode true goes without")
     model = None if args.decode else SubwordModel(args.model, args.mark_words)
-    num_lines = num_units = 0
-    with atomic_path(args.output) as temporary, open_to_write(temporary) as file:
-        for block in convert_lines(open_lines(args.input), model, args.utterance_ids):
-            file.write(block)
-            num_lines += block.count("\n")
-            num_units += len(block.split())
-    num_units -= num_lines if args.utterance_ids else 0
+    blocks = convert_lines(open_lines(args.input), model, args.utterance_ids)
+    num_lines, num_units = write_blocks(args.output, blocks, args.utterance_ids)
     print(f"{args.output}: {num_lines} lines, {num_units} {'words' if args.decode else 'units'}", file=sys.stderr)
     return 0

@@ -1,8 +1,8 @@
 """Turn a CTM file relative to utterances into one relative to recordings, by a data directory's segments."""
 
 from asrtool.arguments import boolean, existing_path, parser
-from asrtool.bin._ctm_options import write_ctm
 from asrtool.errors import AsrtoolError
+from asrtool.io.ctm import read_ctm, write_ctm
 
 
 def main(arguments: list[str]) -> int:
@@ -15,23 +15,13 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--skip-unknown", type=boolean, default=False, help="leave out utterances without a segment")
     args = options.parse_args(arguments)
 
-    from asrtool.lattice.ctm import CtmLine, Recordings
+    from asrtool.lattice.ctm import Recordings
 
     recordings = Recordings.read(args.segments, args.reco2file_and_channel)
-    lines = []
-    for number, line in enumerate(args.ctm.read_text(encoding="utf-8").splitlines(), 1):
-        fields = line.split()
-        try:
-            utterance, channel, begin_s, duration_s, word, *confidence = fields
-            parsed = CtmLine(utterance, channel, float(begin_s), float(duration_s), word, *map(float, confidence))
-        except (ValueError, TypeError):
-            raise AsrtoolError(
-                f"{args.ctm}: line {number}: expected 'utterance channel begin duration word [confidence]', found '{line[:60]}'"
-            ) from None
-        if args.skip_unknown and utterance not in recordings.segments:
-            continue
-        lines.append(recordings.place(parsed))
-    if not lines:
+    words = read_ctm(args.ctm, "utterance")
+    if args.skip_unknown:
+        words = [word for word in words if word.recording in recordings.segments]
+    if not words:
         raise AsrtoolError(f"{args.ctm}: no line that could be converted; is it of the same data as {args.segments}?")
-    write_ctm(args.out, lines, 2)
+    write_ctm(args.out, map(recordings.place, words))
     return 0

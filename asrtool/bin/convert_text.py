@@ -7,9 +7,10 @@ from asrtool.arguments import existing_path, parser
 from asrtool.bin._score_options import add_text_options, preparation_of
 from asrtool.data.data_dir import DataDir
 from asrtool.errors import AsrtoolError
+from asrtool.io.ctm import read_ctm
 from asrtool.io.kaldi_table import read_scp
 from asrtool.score.comparison import load_texts
-from asrtool.score.text_files import StmSegment, ctm_to_texts, read_ctm, read_stm, write_kaldi_text, write_stm, write_trn
+from asrtool.score.text_files import StmSegment, ctm_to_texts, read_stm, write_kaldi_text, write_stm, write_trn
 
 
 def stm_segments(data: DataDir, texts: dict[str, list[str]]) -> list[StmSegment]:

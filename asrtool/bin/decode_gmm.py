@@ -4,7 +4,7 @@ from pathlib import Path
 
 from asrtool.arguments import existing_path, parser
 from asrtool.bin._decode_options import add_decode_options, language_models, search_options
-from asrtool.bin._gmm_options import one_blas_thread
+from asrtool.bin._threads import one_blas_thread
 
 
 def main(arguments: list[str]) -> int:

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from asrtool.arguments import boolean, existing_path, parser
-from asrtool.bin._ctm_options import write_ctm
 from asrtool.errors import AsrtoolError
+from asrtool.io.ctm import write_ctm
 
 
 def options():
@@ -60,12 +60,12 @@ def main(arguments: list[str]) -> int:
     aligner = WordAligner.of_graph_dir(args.lang_dir, TransitionModel.read_file(model))
     tally = Tally(max_failed=args.max_failed)
     symbol = SymbolTable.read(args.lang_dir / "words.txt").symbol
-    lines, missing = sweep_ctm(read_lattices(args.decode_dir), aligner, symbol, recordings, sweep, tally, data.utterances)
+    words, missing = sweep_ctm(read_lattices(args.decode_dir), aligner, symbol, recordings, sweep, tally, data.utterances)
     for utterance in missing:
         tally.failed(utterance, f"no lattice in {args.decode_dir}")
     tally.close()
     name = args.data_dir.resolve().name
-    for weight, found in lines.items():
+    for weight, found in words.items():
         write_ctm(args.decode_dir / f"score_{weight}" / f"{name}.ctm", found, ctm_digits(args.frame_shift))
     first, last = (Path(args.decode_dir) / f"score_{weight}" / f"{name}.ctm" for weight in (args.min_lmwt, args.max_lmwt))
     print(f"{first} to {last}", file=sys.stderr)

@@ -3,10 +3,11 @@
 import sys
 
 from asrtool.arguments import boolean
-from asrtool.bin._ctm_options import add_ctm_options, recordings_of, symbol_of, write_ctm
+from asrtool.bin._ctm_options import add_ctm_options, recordings_of, symbol_of
 from asrtool.bin._lattice_options import each_lattice, lattice_parser
 from asrtool.errors import AsrtoolError
 from asrtool.io.alignment import read_text_ints
+from asrtool.io.ctm import write_ctm
 
 
 def options():
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> int:
         if args.acoustic_scale != 1.0 or args.inv_acoustic_scale == 0.0:
             raise AsrtoolError("--inv-acoustic-scale: not 0, and not together with --acoustic-scale")
         args.acoustic_scale = 1.0 / args.inv_acoustic_scale
-    from asrtool.lattice.ctm import ctm_lines, mbr_word_times
+    from asrtool.lattice.ctm import ctm_words, mbr_word_times
     from asrtool.lattice.mbr import mbr_decode
 
     symbol, recordings = symbol_of(args), recordings_of(args)
@@ -42,11 +43,11 @@ def main(arguments: list[str]) -> int:
         words = one_best[utterance] if one_best is not None else None
         result = mbr_decode(lattice, args.acoustic_scale, args.lm_scale, args.decode_mbr, words, args.print_silence)
         risk, num_words, num_lattices = risk + result.risk, num_words + len(result.words), num_lattices + 1
-        lines = ctm_lines(utterance, mbr_word_times(result), args.frame_shift, symbol, confidences=True)
-        return [recordings.place(line) for line in lines] if recordings else lines
+        timed = ctm_words(utterance, mbr_word_times(result), args.frame_shift, symbol, confidences=True)
+        return [recordings.place(word) for word in timed] if recordings else timed
 
     found = each_lattice(args.lattices, work, args.max_failed)
-    write_ctm(args.outputs[-1], (line for _, lines in found for line in lines), args.confidence_digits)
+    write_ctm(args.outputs[-1], (word for _, timed in found for word in timed), args.confidence_digits)
     print(
         f"expected errors: {risk / max(num_lattices, 1):.6g} an utterance, {risk / max(num_words, 1):.6g} a word", file=sys.stderr
     )

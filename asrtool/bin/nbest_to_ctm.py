@@ -1,7 +1,8 @@
 """Write the words of aligned lattices of one path with times (a CTM file); of several paths, the best at scale 1."""
 
-from asrtool.bin._ctm_options import add_ctm_options, recordings_of, symbol_of, write_ctm
+from asrtool.bin._ctm_options import add_ctm_options, recordings_of, symbol_of
 from asrtool.bin._lattice_options import each_lattice, lattice_parser
+from asrtool.io.ctm import write_ctm
 
 
 def main(arguments: list[str]) -> int:
@@ -13,15 +14,15 @@ def main(arguments: list[str]) -> int:
     args = options.parse_args(arguments)
 
     from asrtool.lattice.convert import to_compact
-    from asrtool.lattice.ctm import ctm_digits, ctm_lines, path_word_times
+    from asrtool.lattice.ctm import ctm_digits, ctm_words, path_word_times
 
     symbol, recordings = symbol_of(args), recordings_of(args)
 
     def work(utterance, lattice):
         times = path_word_times(to_compact(lattice), args.print_silence)
-        lines = ctm_lines(utterance, times, args.frame_shift, symbol, confidences=False)
-        return [recordings.place(line) for line in lines] if recordings else lines
+        words = ctm_words(utterance, times, args.frame_shift, symbol, confidences=False)
+        return [recordings.place(word) for word in words] if recordings else words
 
     found = each_lattice(args.lattices, work, args.max_failed)
-    write_ctm(args.ctm, (line for _, lines in found for line in lines), max(args.precision, ctm_digits(args.frame_shift)))
+    write_ctm(args.ctm, (word for _, words in found for word in words), max(args.precision, ctm_digits(args.frame_shift)))
     return 0

@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 
 from asrtool.arguments import boolean, existing_path, parser
-from asrtool.io.atomic_file import atomic_path
-from asrtool.lang.segment import METHODS, Segmenter, open_lines, open_to_write, read_word_costs, read_words, segment_lines
+from asrtool.lang.segment import METHODS, Segmenter, open_lines, read_word_costs, read_words, segment_lines, write_blocks
 
 
 def main(arguments: list[str]) -> int:
@@ -23,12 +22,7 @@ def main(arguments: list[str]) -> int:
     args = options.parse_args(arguments)
     words = (read_words if args.method == METHODS[0] else read_word_costs)(args.lexicon)
     segmenter = Segmenter(words, args.method, args.keep_spaces)
-    num_lines = num_words = 0
-    with atomic_path(args.output) as temporary, open_to_write(temporary) as file:
-        for block in segment_lines(open_lines(args.input), segmenter, args.utterance_ids):
-            file.write(block)
-            num_lines += block.count("\n")
-            num_words += len(block.split())
-    num_words -= num_lines if args.utterance_ids else 0
+    blocks = segment_lines(open_lines(args.input), segmenter, args.utterance_ids)
+    num_lines, num_words = write_blocks(args.output, blocks, args.utterance_ids)
     print(f"{args.output}: {num_lines} lines, {num_words} words", file=sys.stderr)
     return 0

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from asrtool.arguments import boolean, existing_path, parser
-from asrtool.io.atomic_file import atomic_path
+from asrtool.io.whole_file import text_to_write
 from asrtool.lang.classes import ClassTagger, read_classes
-from asrtool.lang.segment import open_lines, open_to_write
+from asrtool.lang.segment import open_lines
 
 
 def main(arguments: list[str]) -> int:
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     args = options.parse_args(arguments)
     tagger, first = ClassTagger(read_classes(args.classes)), int(args.utterance_ids)
     symbols, num_tags = set(tagger.owner.values()), 0
-    with atomic_path(args.output) as temporary, open_to_write(temporary) as file:
+    with text_to_write(args.output) as file:
         for line in open_lines(args.input):
             words = line.split()
             tagged = tagger(words[first:])

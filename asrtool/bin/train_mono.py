@@ -3,7 +3,9 @@
 import argparse
 
 from asrtool.arguments import parser
-from asrtool.bin._gmm_options import add_feature_options, add_run_options, one_blas_thread, realign_iterations, run_options
+from asrtool.bin._alignment_options import run_options
+from asrtool.bin._gmm_options import add_feature_options, add_run_options, realign_iterations
+from asrtool.bin._threads import one_blas_thread
 
 
 def main(arguments: list[str]) -> int:

@@ -176,25 +176,9 @@ def make_composed(arcs, links, link_lm, begin, end, cutoff, table, serial, first
 
 @njit(nogil=True, cache=True)
 def close_composed_epsilon(
-    graph,
-    words,
-    table,
-    serial,
-    first,
-    cost,
-    state,
-    pair,
-    mark,
-    active,
-    back,
-    lm_cost,
-    count,
-    cutoff,
-    stack,
-    height,
-    memory,
-    models,
-):
+    graph, words, table, serial, first, cost, state, pair, mark, active, back, lm_cost, count, cutoff, stack, height,
+    memory, models,
+):  # fmt: skip
     """Follows epsilon arcs from the rows on the stack until no cost falls (the graph has no epsilon cycle).
 
     mark: 1 while on the stack, 2 once taken from it; active: see open_frame of frame_kernels. Returns (number of tokens, stack

@@ -53,18 +53,9 @@ def settle_path(back, first, children):
         at = back[at] >> 32
         if children[at] >= 2 or at >= first:
             branch = at
-    length = 0
-    at = branch
-    while back[at] >= 0:
-        at = back[at] >> 32
-        children[at] = -1
-        length += 1
-    path = np.empty(length, np.int64)
-    at = branch
-    while length > 0:
-        length -= 1
-        path[length] = at
-        at = back[at] >> 32
+    path = trace_back(back, branch)
+    for at in path:
+        children[back[at] >> 32] = -1
     return path
 
 

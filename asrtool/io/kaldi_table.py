@@ -15,7 +15,7 @@ from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import atomic_path, write_text
 from asrtool.io.kaldi_binary import KaldiReader
 from asrtool.io.kaldi_matrix import compress, matrix_bytes, vector_bytes
-from asrtool.io.whole_file import read_bytes, write_bytes
+from asrtool.io.whole_file import read_bytes, read_text, write_bytes
 
 
 def read_scp(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
@@ -25,13 +25,7 @@ def read_scp(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
         AsrtoolError: no such file, not UTF-8, a line without value, or a key that occurs twice.
     """
     entries: dict[str, str] = {}
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise AsrtoolError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         fields = line.split(None, 1)
         if not fields:
             continue

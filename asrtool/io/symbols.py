@@ -6,6 +6,7 @@ from typing import Self
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
+from asrtool.io.whole_file import read_text
 
 
 class SymbolTable:
@@ -28,15 +29,9 @@ class SymbolTable:
         Raises:
             AsrtoolError: no such file, a line of another form, or a symbol or id that occurs twice.
         """
-        try:
-            lines = Path(path).read_text(encoding="utf-8").split("\n")
-        except FileNotFoundError:
-            raise AsrtoolError(f"{path}: no such symbol table") from None
-        except UnicodeDecodeError as error:
-            raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}") from None
         symbol_to_id: dict[str, int] = {}
         ids: set[int] = set()
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(read_text(path, "no such symbol table").split("\n"), 1):
             fields = line.split()
             if not fields:
                 continue

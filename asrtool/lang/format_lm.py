@@ -1,6 +1,5 @@
 """A lang directory with a grammar: a copy of `lang` and G.fst made of an ARPA file (utils/format_lm.sh)."""
 
-import gzip
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from asrtool.fst.csr import CsrGraph
 from asrtool.fst.grammar_fst import BACKOFF_SYMBOL, GrammarSums, check_grammar, compile_grammar
 from asrtool.io.atomic_file import atomic_path
 from asrtool.io.symbols import SymbolTable
+from asrtool.io.whole_file import is_gzipped, opened
 from asrtool.lang.class_symbols import add_class_symbols
 from asrtool.lang.classes import ClassGrammar, Entries, expand_classes, read_classes
 from asrtool.lm.arpa import read_arpa
@@ -147,11 +147,10 @@ def _unpacked(path: str | Path, directory: Path) -> Iterator[Path]:
     """A plain file's own path; of a gzipped one that of an unpacked copy in `directory`, removed afterwards."""
     copy = directory / f".{Path(path).stem}.unpacked"
     try:
-        with open(path, "rb") as file:
-            is_packed = file.read(2) == b"\x1f\x8b"
-        if is_packed:
-            with gzip.open(path) as packed, open(copy, "wb") as plain:
-                shutil.copyfileobj(packed, plain)
-        yield copy if is_packed else Path(path)
+        packed = is_gzipped(path)
+        if packed:
+            with opened(path) as file, open(copy, "wb") as plain:
+                shutil.copyfileobj(file, plain)
+        yield copy if packed else Path(path)
     finally:
         copy.unlink(missing_ok=True)

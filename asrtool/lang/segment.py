@@ -1,17 +1,15 @@
 """Splitting of text without spaces, as Mandarin, into the words of a list."""
 
-import gzip
 import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.whole_file import opened, text_to_write
 from asrtool.lm.arpa import UNKNOWN_WORDS
 from asrtool.lm.text import BOS, EOS, read_vocabulary
 
@@ -174,24 +172,26 @@ def _unigram_costs(path: str | Path, head: list[str], lines: Iterable[str]) -> d
 
 def open_lines(path: str | Path) -> Iterator[str]:
     """The lines of a text, gzipped or not, one at a time."""
-    if not Path(path).is_file():
-        raise AsrtoolError(f"{path}: no such file")
     try:
-        with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
-            yield from file
+        with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8") as text:
+            yield from text
     except UnicodeDecodeError as error:
         raise AsrtoolError(f"{path}: not UTF-8 ({error.reason}); convert it") from None
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise AsrtoolError(f"{path}: damaged .gz file ({error})") from None
 
 
-@contextmanager
-def open_to_write(path: Path) -> Iterator[TextIO]:
-    """A text file, gzipped by its name; the same text gives the same bytes."""
-    with open(path, "wb") as raw:
-        packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) if path.suffix == ".gz" else raw
-        with packed, io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file:
-            yield file
+def write_blocks(path: str | Path, blocks: Iterable[str], utterance_ids: bool = False) -> tuple[int, int]:
+    """Writes blocks of whole lines, gzipped if the name ends in .gz.
+
+    Returns:
+        The number of lines, and of words without utterance ids.
+    """
+    num_lines = num_words = 0
+    with text_to_write(path) as file:
+        for block in blocks:
+            file.write(block)
+            num_lines += block.count("\n")
+            num_words += len(block.split())
+    return num_lines, num_words - num_lines if utterance_ids else num_words
 
 
 def segment_lines(lines: Iterable[str], segmenter: Segmenter, utterance_ids: bool = False) -> Iterator[str]:

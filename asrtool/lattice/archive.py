@@ -1,14 +1,12 @@
 """Archives of lattices, as Kaldi reads and writes them: lat.N.gz, binary or text, state-level or compact."""
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from asrtool.errors import AsrtoolError
-from asrtool.io.atomic_file import atomic_path
+from asrtool.io.whole_file import opened, opened_to_write
 from asrtool.lattice.compact import CompactLattice
 from asrtool.lattice.kaldi_arcs import to_lattice_arrays
 from asrtool.lattice.kaldi_fst import MAGIC_BYTES, TruncatedError, format_fst, parse_fst
@@ -51,20 +49,12 @@ def read_lattices(path: str | Path) -> Iterator[tuple[str, Lattice | CompactLatt
 
 
 def _read_file(path: Path) -> Iterator[tuple[str, Lattice | CompactLattice]]:
-    try:
-        with open(path, "rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            with gzip.GzipFile(fileobj=raw) if zipped else raw as file:
-                source = _Source(file, path)
-                if not source.more():
-                    raise AsrtoolError(f"{path}: an empty file; make it again")
-                while (item := source.next_lattice()) is not None:
-                    yield item
-    except FileNotFoundError:
-        raise AsrtoolError(f"{path}: no such lattice archive; decode first") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise AsrtoolError(f"{path}: damaged .gz file ({error}); make it again") from None
+    with opened(path, "no such lattice archive; decode first") as file:
+        source = _Source(file, path)
+        if not source.more():
+            raise AsrtoolError(f"{path}: an empty file; make it again")
+        while (item := source.next_lattice()) is not None:
+            yield item
 
 
 class _Source:
@@ -127,15 +117,7 @@ def write_lattices(path: str | Path, items: Iterable[tuple[str, Lattice | Compac
 
     The same lattices give the same bytes. Text keeps six digits of a cost, as Kaldi's does.
     """
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        if str(path).endswith(".gz"):
-            with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as zipped:
-                _write(zipped, items, binary)
-        else:
-            _write(file, items, binary)
-
-
-def _write(file: BinaryIO, items: Iterable[tuple[str, Lattice | CompactLattice]], binary: bool) -> None:
-    for utterance, lattice in items:
-        name = utterance.encode("utf-8") + b" "
-        file.write(name + format_fst(lattice) if binary else name + b"\n" + format_text(lattice) + b"\n")
+    with opened_to_write(path, _COMPRESSION) as file:
+        for utterance, lattice in items:
+            name = utterance.encode("utf-8") + b" "
+            file.write(name + format_fst(lattice) if binary else name + b"\n" + format_text(lattice) + b"\n")

@@ -1,11 +1,13 @@
 """Between the two kinds of lattices: state-level, an arc a frame, and compact, an arc a string of frames."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from asrtool.lattice.compact import CompactLattice
 from asrtool.lattice.kaldi_arcs import KaldiArcs, to_lattice_arrays
 from asrtool.lattice.lattice import Lattice
-from asrtool.lattice.strings import begins, string_positions
+from asrtool.lattice.strings import begins, gather_strings, string_positions
 
 
 def to_compact(lattice: Lattice | CompactLattice) -> CompactLattice:
@@ -42,53 +44,57 @@ def to_lattice(lattice: Lattice | CompactLattice) -> Lattice:
     """
     if isinstance(lattice, Lattice):
         return lattice
-    is_final = (lattice.final_graph_cost < np.inf) & (lattice.final_acoustic_cost < np.inf)
-    simple = is_final & (lattice.final_acoustic_cost == 0) & (np.diff(lattice.final_tid_begin) == 0)
-    (moved,) = np.nonzero(is_final & ~simple)
-    num_states = lattice.num_states
-    source = np.concatenate([lattice.arc_start, moved])
-    end = np.concatenate([lattice.arc_end, num_states + np.arange(len(moved))])
-    lengths = np.concatenate([np.diff(lattice.tid_begin), np.diff(lattice.final_tid_begin)[moved]])
-    word = np.concatenate([lattice.arc_word, np.zeros(len(moved), np.int32)])
-    graph = np.concatenate([lattice.arc_graph_cost, lattice.final_graph_cost[moved]])
-    acoustic = np.concatenate([lattice.arc_acoustic_cost, lattice.final_acoustic_cost[moved]])
-    strings = (lattice.tid_begin[:-1], lattice.final_tid_begin[moved])
-
-    num_pieces = np.maximum(lengths, 1)
-    piece = begins(num_pieces)
+    lattice = _with_bare_ends(lattice)
+    lengths = np.diff(lattice.tid_begin)
+    piece = begins(np.maximum(lengths, 1))
     is_first, is_last = np.zeros((2, int(piece[-1])), bool)
     is_first[piece[:-1]], is_last[piece[1:] - 1] = True, True
-    new_state = num_states + len(moved) + np.cumsum(~is_last) - 1  # the state behind a piece that is not the last
-    piece_source = np.empty(len(is_first), np.int64)
-    piece_source[is_first] = source
-    piece_source[~is_first] = new_state[~is_last]
-    piece_end = new_state.copy()
-    piece_end[is_last] = end
-    transition_id, piece_word = np.zeros((2, len(is_first)), np.int32)
-    piece_graph, piece_acoustic = np.zeros((2, len(is_first)), np.float32)
-    piece_word[is_first], piece_graph[is_first], piece_acoustic[is_first] = word, graph, acoustic
-    taken = string_positions(piece[:-1], lengths)
-    count = lattice.num_arcs
-    transition_id[taken] = np.concatenate([
-        lattice.transition_id[string_positions(strings[0], lengths[:count])],
-        lattice.final_transition_id[string_positions(strings[1], lengths[count:])],
-    ])  # fmt: skip
-    order = np.argsort(piece_source, kind="stable")
-    total = num_states + len(moved) + int(np.count_nonzero(~is_last))
-    final = np.full(total, np.inf, np.float32)
-    final[:num_states][simple] = lattice.final_graph_cost[simple]
-    final[num_states : num_states + len(moved)] = 0
+    new_state = lattice.num_states + np.cumsum(~is_last) - 1  # the state behind a piece that is not the last
+    source = np.empty(len(is_first), np.int64)
+    source[is_first] = lattice.arc_start
+    source[~is_first] = new_state[~is_last]
+    end = new_state.copy()
+    end[is_last] = lattice.arc_end
+    transition_id, word = np.zeros((2, len(is_first)), np.int32)
+    graph, acoustic = np.zeros((2, len(is_first)), np.float32)
+    word[is_first], graph[is_first], acoustic[is_first] = lattice.arc_word, lattice.arc_graph_cost, lattice.arc_acoustic_cost
+    transition_id[string_positions(piece[:-1], lengths)] = lattice.transition_id
+    order = np.argsort(source, kind="stable")
+    inner = np.full(int(np.count_nonzero(~is_last)), np.inf, np.float32)
     arcs = KaldiArcs(
-        start=0 if num_states else -1,
-        source=piece_source[order].astype(np.int32),
-        end=piece_end[order].astype(np.int32),
-        word=piece_word[order],
-        graph=piece_graph[order],
-        acoustic=piece_acoustic[order],
-        final_graph=final,
-        final_acoustic=np.where(final < np.inf, np.float32(0), np.float32(np.inf)),
+        start=0 if lattice.num_states else -1,
+        source=source[order].astype(np.int32),
+        end=end[order].astype(np.int32),
+        word=word[order],
+        graph=graph[order],
+        acoustic=acoustic[order],
+        final_graph=np.concatenate([lattice.final_graph_cost, inner]),
+        final_acoustic=np.concatenate([lattice.final_acoustic_cost, inner]),
         transition_id=transition_id[order],
     )
     result = to_lattice_arrays(arcs)
     result.reached_final = lattice.reached_final
     return result
+
+
+def _with_bare_ends(lattice: CompactLattice) -> CompactLattice:
+    """The same paths, in no order: final weights with transition-ids or an acoustic cost are arcs to states of their own."""
+    is_final = (lattice.final_graph_cost < np.inf) & (lattice.final_acoustic_cost < np.inf)
+    bare = is_final & (lattice.final_acoustic_cost == 0) & (np.diff(lattice.final_tid_begin) == 0)
+    (moved,) = np.nonzero(is_final & ~bare)
+    begin, transition_id = gather_strings(lattice.final_tid_begin, lattice.final_transition_id, moved)
+    final_graph = np.append(np.where(bare, lattice.final_graph_cost, np.float32(np.inf)), np.zeros(len(moved), np.float32))
+    return replace(
+        lattice,
+        arc_start=np.append(lattice.arc_start, moved),
+        arc_end=np.append(lattice.arc_end, lattice.num_states + np.arange(len(moved))),
+        arc_word=np.append(lattice.arc_word, np.zeros(len(moved), np.int32)),
+        arc_graph_cost=np.append(lattice.arc_graph_cost, lattice.final_graph_cost[moved]),
+        arc_acoustic_cost=np.append(lattice.arc_acoustic_cost, lattice.final_acoustic_cost[moved]),
+        tid_begin=np.append(lattice.tid_begin, lattice.tid_begin[-1] + begin[1:]),
+        transition_id=np.append(lattice.transition_id[: lattice.tid_begin[-1]], transition_id),
+        final_graph_cost=final_graph,
+        final_acoustic_cost=np.where(final_graph < np.inf, np.float32(0), np.float32(np.inf)),
+        final_tid_begin=np.zeros(len(final_graph) + 1, np.int64),
+        final_transition_id=np.zeros(0, np.int32),
+    )

@@ -1,4 +1,4 @@
-"""Words with their times, from lattices and from paths, and their lines in CTM files."""
+"""Words with their times, from lattices and from paths, as CTM files have them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 from asrtool.data.data_dir import parse_segment
 from asrtool.errors import AsrtoolError
 from asrtool.hmm.transition_model import TransitionModel
+from asrtool.io.ctm import CtmWord
 from asrtool.io.kaldi_table import read_scp
 from asrtool.lattice.align_words import AlignOptions, align_words
 from asrtool.lattice.align_words_files import AlignLexicon, WordBoundary, read_word_places
@@ -170,29 +171,14 @@ def linear_lattice(words: np.ndarray, transition_ids: np.ndarray) -> CompactLatt
     )
 
 
-class CtmLine(NamedTuple):
-    """A line of a CTM file; confidence None: not printed. Before `to_recording`, `recording` is an utterance."""
-
-    recording: str
-    channel: str
-    begin_s: float
-    duration_s: float
-    word: str
-    confidence: float | None = None
-
-    def text(self, digits: int = 2, confidence_digits: int | None = None) -> str:
-        line = f"{self.recording} {self.channel} {self.begin_s:.{digits}f} {self.duration_s:.{digits}f} {self.word}"
-        return line if self.confidence is None else f"{line} {self.confidence:.{confidence_digits or digits}f}"
-
-
-def ctm_lines(utterance: str, times: Iterable[WordTime], frame_shift_s: float, symbol, confidences: bool) -> list[CtmLine]:
-    """The lines of an utterance, relative to its beginning; `symbol`: word id -> what is printed.
+def ctm_words(utterance: str, times: Iterable[WordTime], frame_shift_s: float, symbol, confidences: bool) -> list[CtmWord]:
+    """The words of an utterance, relative to its beginning; `symbol`: word id -> what is printed.
 
     Times are worked out in float32, as Kaldi does, so that they round as there.
     """
     shift = np.float32(frame_shift_s)
     return [
-        CtmLine(
+        CtmWord(
             utterance,
             "1",
             float(shift * np.float32(one.start_frame)),
@@ -233,19 +219,19 @@ class Recordings:
             files[recording] = tuple(line.split())
         return cls(cut, files, str(segments))
 
-    def place(self, line: CtmLine) -> CtmLine:
-        """The line relative to the recording that its utterance is cut from.
+    def place(self, word: CtmWord) -> CtmWord:
+        """The word relative to the recording that its utterance is cut from.
 
         Raises:
             AsrtoolError: an utterance or recording that is not there.
         """
-        if line.recording not in self.segments:
-            raise AsrtoolError(f"{self.name}: {line.recording}: not in it; use the data directory that was decoded")
-        recording, begin_s, _ = self.segments[line.recording]
+        if word.recording not in self.segments:
+            raise AsrtoolError(f"{self.name}: {word.recording}: not in it; use the data directory that was decoded")
+        recording, begin_s, _ = self.segments[word.recording]
         if self.files is not None and recording not in self.files:
             raise AsrtoolError(f"{self.name}: recording {recording} is not in reco2file_and_channel; add it")
-        file, channel = self.files[recording] if self.files is not None else (recording, line.channel)
-        return line._replace(recording=file, channel=channel, begin_s=line.begin_s + begin_s)
+        file, channel = self.files[recording] if self.files is not None else (recording, word.channel)
+        return word._replace(recording=file, channel=channel, start_s=word.start_s + begin_s)
 
 
 def ctm_digits(frame_shift_s: float) -> int:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.ctm import CtmWord
 from asrtool.io.tally import Tally
 from asrtool.lattice.align_words import align_words
 from asrtool.lattice.arrays import path_lattice
 from asrtool.lattice.compact import CompactLattice
 from asrtool.lattice.convert import to_compact
-from asrtool.lattice.ctm import CtmLine, Recordings, WordAligner, WordTime, best_arcs, ctm_lines, mbr_word_times, word_times
+from asrtool.lattice.ctm import Recordings, WordAligner, WordTime, best_arcs, ctm_words, mbr_word_times, word_times
 from asrtool.lattice.lattice import Lattice
 from asrtool.lattice.mbr import mbr_decode
 from asrtool.lattice.scale import add_penalty
@@ -37,21 +38,21 @@ def sweep_ctm(
     options: CtmOptions,
     tally: Tally,
     utterances: Iterable[str],
-) -> tuple[dict[int, list[CtmLine]], list[str]]:
-    """(LM weight -> the lines of all utterances, those of `utterances` that have no lattice); failures go to `tally`."""
-    lines: dict[int, list[CtmLine]] = {weight: [] for weight in options.lm_weights}
+) -> tuple[dict[int, list[CtmWord]], list[str]]:
+    """(LM weight -> the words of all utterances, those of `utterances` that have no lattice); failures go to `tally`."""
+    words: dict[int, list[CtmWord]] = {weight: [] for weight in options.lm_weights}
     missing = dict.fromkeys(utterances)
     for utterance, lattice in lattices:
         missing.pop(utterance, None)
         try:
             found = _words(to_compact(lattice), aligner, options)
             for weight, times in found.items():
-                new = ctm_lines(utterance, times, options.frame_shift_s, symbol, options.confidence)
-                lines[weight] += [recordings.place(line) for line in new] if recordings else new
+                new = ctm_words(utterance, times, options.frame_shift_s, symbol, options.confidence)
+                words[weight] += [recordings.place(word) for word in new] if recordings else new
             tally.ok()
         except AsrtoolError as error:
             tally.failed(utterance, str(error))
-    return lines, list(missing)
+    return words, list(missing)
 
 
 def _words(lattice: CompactLattice, aligner: WordAligner, options: CtmOptions) -> dict[int, list[WordTime]]:

@@ -23,29 +23,11 @@ def join_chains(arc_start, arc_end, arc_word, arc_tid, arc_graph, arc_acoustic, 
     numbers that arcs go by).
     """
     num_states, num_arcs = len(final_cost), len(arc_start)
-    into, only = behind_chains(arc_start, arc_end, arc_word, final_cost)
-    # costs and transition-ids of the chain behind a state
-    after_graph, after_acoustic = np.zeros(num_states), np.zeros(num_states)
-    after_length = np.zeros(num_states, np.int32)
-    for state in range(num_states - 1, -1, -1):
-        if into[state] != state:
-            arc = only[state]
-            end = arc_end[arc]
-            after_graph[state] = arc_graph[arc] + after_graph[end]
-            after_acoustic[state] = arc_acoustic[arc] + after_acoustic[end]
-            after_length[state] = (arc_tid[arc] != 0) + after_length[end]
+    into, only, after_graph, after_acoustic, after_size = behind_chains(
+        arc_start, arc_end, arc_word, arc_tid, arc_graph, arc_acoustic, final_cost
+    )
     by_arc, origin, graph, acoustic, length = before_chains(
-        arc_start,
-        arc_end,
-        arc_word,
-        arc_tid,
-        arc_graph,
-        arc_acoustic,
-        final_cost,
-        into,
-        after_graph,
-        after_acoustic,
-        after_length,
+        arc_start, arc_end, arc_word, arc_tid, arc_graph, arc_acoustic, final_cost, into, after_graph, after_acoustic, after_size
     )
     number, states = np.full(num_states, -1, np.int32), np.empty(num_states, np.int32)
     count = 0
@@ -76,14 +58,19 @@ def join_chains(arc_start, arc_end, arc_word, arc_tid, arc_graph, arc_acoustic, 
         if arc_word[arc]:
             joined[at].cost += scales[1]
         string += length[arc]
-        write_back(arc_start, arc_end, arc_tid, into, only, by_arc, after_length, strings, arc, string)
+        write_back(arc_start, arc_end, arc_tid, into, only, by_arc, after_size, strings, arc, string)
     return joined, strings, states[:count]
 
 
 @njit(nogil=True, cache=True)
-def behind_chains(arc_start, arc_end, arc_word, final_cost):
-    """(into int32 [S]: the state that the chain behind a state leads to, or itself; only int32 [S]: an arc that leaves it)."""
+def behind_chains(arc_start, arc_end, arc_word, arc_tid, arc_graph, arc_acoustic, final_cost):
+    """Finds the chain behind each state.
+
+    Returns (into int32 [S]: the state that it leads to, or the state itself; only int32 [S]: an arc that leaves the state; graph,
+    acoustic float64 [S], length int32 [S]: costs and number of transition-ids of the chain).
+    """
     num_states = len(final_cost)
+    graph, acoustic, length = np.zeros(num_states), np.zeros(num_states), np.zeros(num_states, np.int32)
     into, only, num_out = np.empty(num_states, np.int32), np.full(num_states, -1, np.int32), np.zeros(num_states, np.int32)
     for arc in range(len(arc_start)):
         only[arc_start[arc]] = arc
@@ -91,13 +78,18 @@ def behind_chains(arc_start, arc_end, arc_word, final_cost):
     for state in range(num_states - 1, -1, -1):
         into[state] = state
         if state > 0 and num_out[state] == 1 and arc_word[only[state]] == 0 and not final_cost[state] < np.inf:
-            into[state] = into[arc_end[only[state]]]
-    return into, only
+            arc = only[state]
+            end = arc_end[arc]
+            into[state] = into[end]
+            graph[state] = arc_graph[arc] + graph[end]
+            acoustic[state] = arc_acoustic[arc] + acoustic[end]
+            length[state] = (arc_tid[arc] != 0) + length[end]
+    return into, only, graph, acoustic, length
 
 
 @njit(nogil=True, cache=True)
 def before_chains(
-    arc_start, arc_end, arc_word, arc_tid, arc_graph, arc_acoustic, final_cost, into, after_graph, after_acoustic, after_length
+    arc_start, arc_end, arc_word, arc_tid, arc_graph, arc_acoustic, final_cost, into, after_graph, after_acoustic, after_size
 ):
     """Joins arcs with what is behind them and, where one arc without a word leads to a state, what leaves it with that arc.
 
@@ -117,7 +109,7 @@ def before_chains(
             continue
         graph[arc] = arc_graph[arc] + after_graph[end]
         acoustic[arc] = arc_acoustic[arc] + after_acoustic[end]
-        length[arc] = (arc_tid[arc] != 0) + after_length[end]
+        length[arc] = (arc_tid[arc] != 0) + after_size[end]
         origin[arc] = start
         if by_arc[start] >= 0:
             before = by_arc[start]
@@ -135,11 +127,11 @@ def before_chains(
 
 
 @njit(nogil=True, cache=True)
-def write_back(arc_start, arc_end, arc_tid, into, only, by_arc, after_length, strings, arc, end):
+def write_back(arc_start, arc_end, arc_tid, into, only, by_arc, after_size, strings, arc, end):
     """Writes the transition-ids of an arc with what is behind and before it; `end` is the position after the last."""
     while arc >= 0:
         state = arc_end[arc]
-        end -= after_length[state]
+        end -= after_size[state]
         at = end
         while into[state] != state:
             tid = arc_tid[only[state]]

@@ -1,14 +1,10 @@
 """ARPA files: a back-off n-gram model as text, log10 throughout."""
 
-import gzip
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from asrtool.io.atomic_file import atomic_path
+from asrtool.io.whole_file import opened_to_write
 from asrtool.lm.arpa_kernels import format_ngrams
 from asrtool.lm.arpa_text import ROWS, UNKNOWN_WORDS, ArpaText
 from asrtool.lm.columns import blocks
@@ -18,6 +14,7 @@ from asrtool.lm.model_words import ngram_words_of, word_bytes
 __all__ = ["UNKNOWN_WORDS", "read_arpa", "write_arpa"]
 
 LINES = 1 << 17  # formatted at a time
+_COMPRESSION = 1  # else packing would take longer than estimating
 
 
 def write_arpa(path: str | Path, model: NgramModel) -> None:
@@ -27,7 +24,7 @@ def write_arpa(path: str | Path, model: NgramModel) -> None:
     """
     text, starts = word_bytes(model.vocabulary.words)
     length = np.diff(starts)
-    with _open_to_write(path) as file:
+    with opened_to_write(path, _COMPRESSION) as file:
         head = [f"ngram {order}={number}\n" for order, number in enumerate(model.num_ngrams(), 1)]
         file.write(f"\n\\data\\\n{''.join(head)}".encode())
         for order, log10_prob in enumerate(model.log10_prob, 1):
@@ -39,17 +36,6 @@ def write_arpa(path: str | Path, model: NgramModel) -> None:
                 size = format_ngrams(words, log10_prob[low:high], weights, text, starts, out)
                 file.write(memoryview(out)[:size])
         file.write(b"\n\\end\\\n")
-
-
-@contextmanager
-def _open_to_write(path: str | Path) -> Iterator[BinaryIO]:
-    with atomic_path(path) as temporary, open(temporary, "wb") as raw:
-        if str(path).endswith(".gz"):
-            # level 1, as packing would take longer than estimating; no name and time inside
-            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=1, mtime=0) as packed:
-                yield packed
-        else:
-            yield raw
 
 
 def read_arpa(path: str | Path, unknown_word: str | None = None) -> NgramModel:

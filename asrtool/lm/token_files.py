@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
-from asrtool.io.whole_file import opened
+from asrtool.io.whole_file import is_gzipped, opened
 from asrtool.lm.text import BOS, BOS_ID, EOS, EOS_ID, OOV_ID, Vocabulary
 
 BLOCK_BYTES = 4 << 20
@@ -94,11 +94,6 @@ def _checked(data: bytes, path: str | Path, place: int, utterance_ids: bool) -> 
     return text
 
 
-def _is_packed(path: str | Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
 def sentence_words(text: str) -> list[str]:
     """The words of whole lines with <s> before and </s> after each line."""
     return f"{BOS} {text.removesuffix(chr(10)).replace(chr(10), f' {EOS} {BOS} ')} {EOS}".split()
@@ -131,7 +126,7 @@ def _write_tokens(path: str, start: int, stop: int | None, utterance_ids: bool, 
 def _parts(paths: list[str]) -> list[tuple[str, int, int | None]]:
     parts: list[tuple[str, int, int | None]] = []
     for path in paths:
-        size = os.path.getsize(path) if os.path.isfile(path) and not _is_packed(path) else 0
+        size = os.path.getsize(path) if os.path.isfile(path) and not is_gzipped(path) else 0
         if size <= PART_BYTES:
             parts.append((path, 0, None))
         else:

@@ -1,6 +1,6 @@
-"""Texts by utterance: Kaldi's "utterance words" lines, and NIST's trn, stm and ctm (sctk/doc/infmts.htm).
+"""Texts by utterance: Kaldi's "utterance words" lines, and NIST's trn and stm (sctk/doc/infmts.htm).
 
-A trn names the utterance in brackets after its words, an stm gives the time of each utterance, a ctm that of each word.
+A trn names the utterance in brackets after its words, an stm gives the time of each utterance. For ctm see `io.ctm`.
 """
 
 import re
@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
+from asrtool.io.ctm import CtmWord
+from asrtool.io.whole_file import read_text as read_whole_text
 
 Texts = dict[str, list[str]]
 IGNORED_SEGMENT = "IGNORE_TIME_SEGMENT_IN_SCORING"
@@ -29,25 +31,8 @@ class StmSegment(NamedTuple):
     label: str = "<O>"
 
 
-class CtmWord(NamedTuple):
-    """A line of a ctm; times in seconds; confidence from 0 to 1, None where there is none."""
-
-    recording: str
-    channel: str
-    start_s: float
-    duration_s: float
-    word: str
-    confidence: float | None = None
-
-
 def _lines(path: str | Path, comment: str | None = None) -> list[tuple[int, str]]:
-    path = Path(path)
-    if not path.is_file():
-        raise AsrtoolError(f"{path}: no such file; decode first")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}; convert it") from None
+    text = read_whole_text(path, "no such file; decode first", "utf-8-sig")
     lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
     return [(number, line) for number, line in lines if not (comment and (line.startswith(comment) or not line))]
 
@@ -131,32 +116,6 @@ def read_stm(path: str | Path) -> list[StmSegment]:
         words = fields[6 if has_label else 5 :]
         segments.append(StmSegment(*fields[:3], start_s, end_s, words, fields[5] if has_label else "<O>"))
     return segments
-
-
-def write_ctm(path: str | Path, words: Iterable[CtmWord]) -> None:
-    """A ctm, sorted by recording, channel and time."""
-    lines = []
-    for word in sorted(words, key=lambda word: word[:3]):
-        confidence = "" if word.confidence is None else f" {word.confidence:.2f}"
-        lines.append(f"{word.recording} {word.channel} {word.start_s:.2f} {word.duration_s:.2f} {word.word}{confidence}\n")
-    write_text(Path(path), "".join(lines))
-
-
-def read_ctm(path: str | Path) -> list[CtmWord]:
-    """Reads a ctm, with or without confidences.
-
-    Raises:
-        AsrtoolError: a line of another form.
-    """
-    words = []
-    for number, line in _lines(path, ";;"):
-        fields = line.split()
-        if len(fields) not in (5, 6):
-            raise AsrtoolError(f"{path}: line {number}: expected 'recording channel start duration word', found '{line[:60]}'")
-        confidence = _number(path, number, fields[5]) if len(fields) == 6 else None
-        times = (_number(path, number, field) for field in fields[2:4])
-        words.append(CtmWord(*fields[:2], *times, fields[4], confidence))
-    return words
 
 
 def ctm_to_texts(words: Iterable[CtmWord], segments: Iterable[StmSegment]) -> tuple[Texts, Texts, int]:

@@ -58,6 +58,25 @@ def attached(comm, model, frames: int):
     return algorithm, optimizer
 
 
+def probe(comm, rank: int, size: int) -> list[float]:
+    """Bytes a second of a host's link, each way at once; seconds of a message, there or back."""
+    import torch
+    import torch.distributed as dist
+
+    half = size // 2
+    peer, sent, received = (rank + half) % size, torch.zeros(PROBE_ELEMENTS), torch.zeros(PROBE_ELEMENTS)
+    comm.barrier()
+    start = time.perf_counter()
+    for work in (dist.irecv(received, peer), dist.isend(sent, peer)):
+        work.wait()
+    transfer_s = torch.tensor([time.perf_counter() - start], dtype=torch.float64)
+    start = time.perf_counter()
+    for number in range(2 * PINGS):
+        (dist.send if (number + (rank < half)) % 2 else dist.recv)(sent[:1], peer)
+    ping_s = (time.perf_counter() - start) / (2 * PINGS)
+    return [half * PROBE_ELEMENTS * 4 / comm.all_gather(transfer_s).max().item(), ping_s]
+
+
 def worker(rank: int, size: int, store: str, seconds: float) -> None:
     """One real worker; rank 0 prints [rounds][ranks] seconds of blocks without a sync and with one."""
     import torch
@@ -84,21 +103,6 @@ def worker(rank: int, size: int, store: str, seconds: float) -> None:
             algorithm.before_step()
             optimizer.step()
 
-    def probe() -> list[float]:
-        """Bytes a second of a host's link, each way at once; seconds of a message, there or back."""
-        half = size // 2
-        peer, sent, received = (rank + half) % size, torch.zeros(PROBE_ELEMENTS), torch.zeros(PROBE_ELEMENTS)
-        comm.barrier()
-        start = time.perf_counter()
-        for work in (dist.irecv(received, peer), dist.isend(sent, peer)):
-            work.wait()
-        transfer_s = torch.tensor([time.perf_counter() - start], dtype=torch.float64)
-        start = time.perf_counter()
-        for number in range(2 * PINGS):
-            (dist.send if (number + (rank < half)) % 2 else dist.recv)(sent[:1], peer)
-        ping_s = (time.perf_counter() - start) / (2 * PINGS)
-        return [half * PROBE_ELEMENTS * 4 / comm.all_gather(transfer_s).max().item(), ping_s]
-
     train(3)
     comm.barrier()
     start = time.perf_counter()
@@ -113,7 +117,7 @@ def worker(rank: int, size: int, store: str, seconds: float) -> None:
         start = time.perf_counter()
         train(count)
         without_s = time.perf_counter() - start
-        link = probe() if size > 1 else [1.0, 0.0]
+        link = probe(comm, rank, size) if size > 1 else [1.0, 0.0]
         comm.barrier()
         start = time.perf_counter()
         train(count)

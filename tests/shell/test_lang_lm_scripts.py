@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from small_languages import write_dictionary
 
 
 @pytest.fixture
@@ -11,12 +12,7 @@ def recipe(tmp_path, repository):
     for name in ("utils", "steps"):
         (tmp_path / name).symlink_to(repository / name)
     (tmp_path / "path.sh").write_text(f'. "{repository}/path.sh"\n')
-    dict_dir = tmp_path / "dict"
-    dict_dir.mkdir()
-    (dict_dir / "silence_phones.txt").write_text("SIL\n")
-    (dict_dir / "optional_silence.txt").write_text("SIL\n")
-    (dict_dir / "nonsilence_phones.txt").write_text("A\nB\n")
-    (dict_dir / "lexicon.txt").write_text("<UNK> SIL\na A\nb B\n")
+    write_dictionary(tmp_path / "dict", "<UNK> SIL\na A\nb B\n")
     (tmp_path / "text").write_text("u1 a b\nu2 b a a\n")
     return tmp_path
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from word_costs import cost_of_words, exact_grammar
 
 from asrtool.cli import main
 from asrtool.decoder.beam_search import BeamSearchDecoder, BeamSearchOptions
@@ -20,7 +21,6 @@ from asrtool.lang.format_lm import format_lm
 from asrtool.lattice.archive import read_lattices
 from asrtool.lattice.lattice import best_path
 from asrtool.lm.arpa import read_arpa
-from asrtool.lm.compact_kernels import advance, final_cost
 from asrtool.lm.compact_model import CompactNgram
 
 WORDS = ("a", "ab", "ba", "cab")
@@ -45,18 +45,6 @@ def write_random_arpa(path, order: int, seed: int, share: float = 0.5) -> Compac
     return CompactNgram.from_model(read_arpa(path))
 
 
-def exact_grammar(model: CompactNgram, words: SymbolTable) -> CsrGraph:
-    """The model as an acceptor with an arc for every word in every state: no path backs off where the n-gram is there."""
-    ids = model.word_ids(words)
-    arcs, ending = [], []
-    for state in range(model.num_states):
-        ending.append(final_cost(model.arrays, state))
-        for word in map(words.id, WORDS):
-            after, cost = advance(model.arrays, state, ids[word])
-            arcs.append((state, word, word, after, cost))
-    return CsrGraph.from_arcs(model.start_state, *zip(*arcs), ending)
-
-
 @pytest.fixture(scope="module")
 def composed(toy, tmp_path_factory):
     """The graph of a big trigram model, and small models with their graphs."""
@@ -68,7 +56,7 @@ def composed(toy, tmp_path_factory):
         model = write_random_arpa(directory / f"{name}.arpa", order, seed, share)
         format_lm(made.lang, directory / f"{name}.arpa", directory / name)
         if exact:
-            exact_grammar(model, words).write_fst_file(directory / name / "G.fst", "vector")
+            exact_grammar(model, words, WORDS).write_fst_file(directory / name / "G.fst", "vector")
         make_hclg(directory / name, made.directory / "tree", made.directory / "final.mdl", directory / f"graph_{name}")
         return model, CsrGraph.load(directory / f"graph_{name}" / "graph.csr")
 
@@ -91,24 +79,6 @@ def scores(composed, seed, num_frames=24):
     return np.random.default_rng(seed).normal(-3, 3, (num_frames, composed.model.num_pdfs)).astype(np.float32)
 
 
-def cost_of_words(lattice) -> dict[tuple, float]:
-    """The cheapest path of every word sequence in a lattice."""
-    best = [{} for _ in range(lattice.num_states)]
-    best[0][()] = 0.0
-    cost = lattice.arc_graph_cost.astype(np.float64) + SCALE * lattice.arc_acoustic_cost
-    for arc in range(lattice.num_arcs):
-        word = int(lattice.arc_word[arc])
-        for words, before in best[lattice.arc_start[arc]].items():
-            after, value = words + (word,) * (word != 0), before + cost[arc]
-            target = best[lattice.arc_end[arc]]
-            target[after] = min(value, target.get(after, np.inf))
-    ends: dict[tuple, float] = {}
-    for state in np.flatnonzero(lattice.final_cost < np.inf):
-        for words, value in best[state].items():
-            ends[words] = min(value + float(lattice.final_cost[state]), ends.get(words, np.inf))
-    return ends
-
-
 @pytest.mark.parametrize(("name", "seed"), list(itertools.product(("unigram", "bigram"), range(6))))
 def test_equals_the_graph_of_the_big_model(composed, name, seed):
     ours, reference = decoders(composed, name)
@@ -125,7 +95,7 @@ def test_lattices_equal_those_of_the_big_model(composed, name, seed):
     ours, reference = decoders(composed, name)
     loglikes = scores(composed, seed, 30)  # pruned once on the way
     lattice = ours.decode_lattice(loglikes)
-    found, expected = cost_of_words(lattice), cost_of_words(reference.decode_lattice(loglikes))
+    found, expected = cost_of_words(lattice, SCALE), cost_of_words(reference.decode_lattice(loglikes), SCALE)
     best = min(expected.values())
     inside = {words: cost for words, cost in expected.items() if cost < best + WIDE.lattice_beam - 0.01}
     assert len(inside) > 3
@@ -139,7 +109,10 @@ def test_a_graph_with_back_off_costs_no_more(composed, seed):
     """Its paths may back off though the n-gram is there, as in every graph of a back-off model."""
     ours, reference = decoders(composed, "backoff")
     loglikes = scores(composed, seed)
-    found, expected = cost_of_words(ours.decode_lattice(loglikes)), cost_of_words(reference.decode_lattice(loglikes))
+    found, expected = (
+        cost_of_words(ours.decode_lattice(loglikes), SCALE),
+        cost_of_words(reference.decode_lattice(loglikes), SCALE),
+    )
     best = min(expected.values())
     assert all(found.get(words, np.inf) < cost + 0.02 for words, cost in expected.items() if cost < best + 1)
     assert best - 2 < min(found.values()) < best + 0.02

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from random_ngrams import random_model
+from word_costs import cost_of_words, exact_grammar
 
 from asrtool.cli import main
 from asrtool.decoder.beam_search import BeamSearchDecoder, BeamSearchOptions
@@ -14,7 +15,6 @@ from asrtool.lattice.archive import read_lattices, write_lattices
 from asrtool.lattice.lattice import best_path
 from asrtool.lattice.rescore import Rescorer
 from asrtool.lm.arpa import read_arpa, write_arpa
-from asrtool.lm.compact_kernels import advance, final_cost
 from asrtool.lm.compact_model import CompactNgram
 from asrtool.lm.compact_open import open_language_model
 from asrtool.lm.text import Vocabulary
@@ -31,17 +31,6 @@ def write_model(path, seed, order, share):
     return CompactNgram.from_model(read_arpa(path))
 
 
-def without_alternatives(model, words):
-    """A grammar with an arc for every word in every state, so that no path backs off where an n-gram is there."""
-    ids, arcs = model.word_ids(words), []
-    for state in range(model.num_states):
-        for word in map(words.id, WORDS):
-            after, cost = advance(model.arrays, state, ids[word])
-            arcs.append((state, word, word, after, cost))
-    ends = [final_cost(model.arrays, state) for state in range(model.num_states)]
-    return CsrGraph.from_arcs(model.start_state, *zip(*arcs), ends)
-
-
 @pytest.fixture(scope="module")
 def graphs(toy, tmp_path_factory):
     """(words, transition model, folder, {name: (model, decoder)})"""
@@ -50,28 +39,11 @@ def graphs(toy, tmp_path_factory):
     for name, seed, order, share in (("small", 0, 2, 0.3), ("big", 1, 4, 0.5)):
         model = write_model(directory / f"{name}.arpa", seed, order, share)
         format_lm(made.lang, directory / f"{name}.arpa", directory / name)
-        without_alternatives(model, words).write_fst_file(directory / name / "G.fst", "vector")
+        exact_grammar(model, words, WORDS).write_fst_file(directory / name / "G.fst", "vector")
         make_hclg(directory / name, made.directory / "tree", made.directory / "final.mdl", directory / f"graph_{name}")
         graph = CsrGraph.load(directory / f"graph_{name}" / "graph.csr")
         result[name] = model, BeamSearchDecoder(graph, made.model.tid_to_pdf, EVERYTHING)
     return words, made.model, directory, result
-
-
-def cost_of_words(lattice):
-    """The cheapest path of every word sequence."""
-    best = [{} for _ in range(lattice.num_states)]
-    best[0][()] = 0.0
-    cost = lattice.arc_graph_cost.astype(np.float64) + SCALE * lattice.arc_acoustic_cost
-    for arc in range(lattice.num_arcs):
-        word = int(lattice.arc_word[arc])
-        for words, before in best[lattice.arc_start[arc]].items():
-            target, after = best[lattice.arc_end[arc]], words + (word,) * (word != 0)
-            target[after] = min(before + cost[arc], target.get(after, np.inf))
-    ends = {}
-    for state in np.flatnonzero(lattice.final_cost < np.inf):
-        for words, value in best[state].items():
-            ends[words] = min(value + float(lattice.final_cost[state]), ends.get(words, np.inf))
-    return ends
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -81,7 +53,7 @@ def test_equals_decoding_with_the_big_model_from_scratch(graphs, seed):
     (small, small_decoder), (big, big_decoder) = made["small"], made["big"]
     loglikes = np.random.default_rng(seed).normal(-3, 3, (12, model.num_pdfs)).astype(np.float32)
     rescored = Rescorer(words, small, [(big, 1.0)])(small_decoder.decode_lattice(loglikes))
-    found, expected = cost_of_words(rescored), cost_of_words(big_decoder.decode_lattice(loglikes))
+    found, expected = cost_of_words(rescored, SCALE), cost_of_words(big_decoder.decode_lattice(loglikes), SCALE)
     assert len(expected) > 20 and found.keys() == expected.keys()
     assert found == pytest.approx(expected, abs=0.02)  # minimisation rounds a graph's costs to 1/1024
     path = best_path(rescored, SCALE)
@@ -119,9 +91,9 @@ def test_verb(graphs, toy, capsys):
     assert "2 utterances done, 0 failed" in capsys.readouterr().err
     rescorer = Rescorer(words, made["small"][0], [(made["big"][0], 1.0)])
     for utterance, lattice in read_lattices(out):
-        expected = cost_of_words(rescorer(dict(lattices)[utterance]))
-        assert cost_of_words(lattice) == pytest.approx(expected, abs=1e-3)
-        assert cost_of_words(once[utterance]) == pytest.approx(expected, abs=1e-3)
+        expected = cost_of_words(rescorer(dict(lattices)[utterance]), SCALE)
+        assert cost_of_words(lattice, SCALE) == pytest.approx(expected, abs=1e-3)
+        assert cost_of_words(once[utterance], SCALE) == pytest.approx(expected, abs=1e-3)
     for arguments, message in (
         (("--weights", "0.5", directory / "lat.1.gz", big, big, out), "1 weights for 2 models"),
         (("--weights", "x,1", directory / "lat.1.gz", big, big, out), "expected numbers"),

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from small_languages import make_language, path_cost
 
 from asrtool.cli import main
 from asrtool.errors import AsrtoolError
@@ -20,44 +21,13 @@ CLASSES = "<name> 3 a\n<name> 1 c b\n<name> 2 c\n<name> 1 c b a\n<town> b\n<town
 
 @pytest.fixture
 def work(tmp_path):
-    dict_dir = tmp_path / "dict"
-    dict_dir.mkdir()
-    (dict_dir / "silence_phones.txt").write_text("SIL\n")
-    (dict_dir / "optional_silence.txt").write_text("SIL\n")
-    (dict_dir / "nonsilence_phones.txt").write_text("A\nB\n")
-    (dict_dir / "lexicon.txt").write_text("<UNK> SIL\na A\nb B\nc A B\n")
-    (tmp_path / "text").write_text(TEXT)
     (tmp_path / "classes").write_text(CLASSES)
-    assert main(["prepare-lang", str(dict_dir), "<UNK>", str(tmp_path / "tmp"), str(tmp_path / "lang")]) == 0
-    assert main(["train-lm", "--order", "3", str(tmp_path / "text"), str(tmp_path / "lm.arpa")]) == 0
+    make_language(tmp_path, TEXT, "lm.arpa")
     return tmp_path
 
 
 def format_lm(work, lang="lang", out="lang_test"):
     return main(["format-lm", "--classes", *(str(work / name) for name in ("classes", lang, "lm.arpa", out))])
-
-
-def path_cost(graph: CsrGraph, labels: list[int], backoff: int) -> float:
-    """Follows the only path: a label's arc where there is one, else back-off; inf where there is no path."""
-    state, cost = graph.start, 0.0
-    for label in labels:
-        while True:
-            arcs = range(graph.arc_begin[state], graph.arc_begin[state + 1])
-            arc = next((a for a in arcs if graph.arc_ilabel[a] == label), None)
-            following = arc if arc is not None else next((a for a in arcs if graph.arc_ilabel[a] == backoff), None)
-            if following is None:
-                return np.inf
-            cost += float(graph.arc_cost[following])
-            state = graph.arc_nextstate[following]
-            if arc is not None:
-                assert graph.arc_olabel[arc] in (0, label)
-                break
-    while not np.isfinite(graph.final_cost[state]):
-        following = next((a for a in range(*graph.arc_begin[state : state + 2]) if graph.arc_ilabel[a] == backoff), None)
-        if following is None:
-            return np.inf
-        cost, state = cost + float(graph.arc_cost[following]), graph.arc_nextstate[following]
-    return cost + float(graph.final_cost[state])
 
 
 def test_paths_cost_what_the_class_model_says(work, capsys):

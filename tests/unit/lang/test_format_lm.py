@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small_languages import make_language, path_cost
 
 from asrtool.cli import main
 from asrtool.errors import AsrtoolError
@@ -16,39 +17,12 @@ TEXT = "a b a\nb a c\na a\nc b a b\nb\na b c a\n"
 
 @pytest.fixture
 def work(tmp_path):
-    dict_dir = tmp_path / "dict"
-    dict_dir.mkdir()
-    (dict_dir / "silence_phones.txt").write_text("SIL\n")
-    (dict_dir / "optional_silence.txt").write_text("SIL\n")
-    (dict_dir / "nonsilence_phones.txt").write_text("A\nB\n")
-    (dict_dir / "lexicon.txt").write_text("<UNK> SIL\na A\nb B\nc A B\n")
-    (tmp_path / "text").write_text(TEXT)
-    assert main(["prepare-lang", str(dict_dir), "<UNK>", str(tmp_path / "tmp"), str(tmp_path / "lang")]) == 0
-    assert main(["train-lm", "--order", "3", str(tmp_path / "text"), str(tmp_path / "lm.arpa.gz")]) == 0
+    make_language(tmp_path, TEXT, "lm.arpa.gz")
     return tmp_path
 
 
 def format_lm(work, arpa="lm.arpa.gz"):
     return main(["format-lm", str(work / "lang"), str(work / arpa), str(work / "lang_test")])
-
-
-def path_cost(graph: CsrGraph, labels: list[int], backoff: int) -> float:
-    """Follows the only path: a word's arc where there is one, else back-off."""
-    state, cost = graph.start, 0.0
-    for label in [*labels, None]:
-        while True:
-            arcs = range(graph.arc_begin[state], graph.arc_begin[state + 1])
-            if label is None and np.isfinite(graph.final_cost[state]):
-                return cost + float(graph.final_cost[state])
-            wanted = [arc for arc in arcs if graph.arc_ilabel[arc] == label] or [
-                arc for arc in arcs if graph.arc_ilabel[arc] == backoff
-            ]
-            (arc,) = wanted
-            cost += float(graph.arc_cost[arc])
-            state = graph.arc_nextstate[arc]
-            if graph.arc_ilabel[arc] == label:
-                break
-    return cost
 
 
 def test_paths_cost_what_the_model_says(work):

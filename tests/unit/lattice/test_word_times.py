@@ -17,10 +17,11 @@ from word_lattices import (
 
 from asrtool.cli import main
 from asrtool.errors import AsrtoolError
+from asrtool.io.ctm import CtmWord
 from asrtool.io.kaldi_binary import KaldiWriter
 from asrtool.lattice.align_words_files import read_word_places
 from asrtool.lattice.archive import write_lattices
-from asrtool.lattice.ctm import CtmLine, Recordings, WordAligner, WordTime, ctm_lines, linear_lattice, word_times
+from asrtool.lattice.ctm import Recordings, WordAligner, WordTime, ctm_words, linear_lattice, word_times
 from asrtool.lattice.lattice import BestPath, best_path
 
 
@@ -89,16 +90,16 @@ def test_paths_that_do_not_fit_are_refused(language):
 
 def test_lines():
     times = [WordTime(7, 55, 39), WordTime(9, 94.5, 35.26, 0.725)]
-    lines = ctm_lines("utt", times, 0.01, {7: "he", 9: "likes"}.get, confidences=False)
-    assert [line.text() for line in lines] == ["utt 1 0.55 0.39 he", "utt 1 0.94 0.35 likes"]
-    lines = ctm_lines("utt", times, 0.03, str, confidences=True)
-    assert lines[1].text(3) == "utt 1 2.835 1.058 9 0.725" and lines[1].text(1, 2) == "utt 1 2.8 1.1 9 0.72"
+    found = ctm_words("utt", times, 0.01, {7: "he", 9: "likes"}.get, confidences=False)
+    assert [word.line() for word in found] == ["utt 1 0.55 0.39 he", "utt 1 0.94 0.35 likes"]
+    found = ctm_words("utt", times, 0.03, str, confidences=True)
+    assert found[1].line(3) == "utt 1 2.835 1.058 9 0.725" and found[1].line(1, 2) == "utt 1 2.8 1.1 9 0.72"
     recordings = Recordings({"utt": ("reco", 10.5, -1.0)}, None, "segments")
-    assert recordings.place(lines[0]) == CtmLine("reco", "1", lines[0].begin_s + 10.5, lines[0].duration_s, "7", 1.0)
+    assert recordings.place(found[0]) == CtmWord("reco", "1", found[0].start_s + 10.5, found[0].duration_s, "7", 1.0)
     with pytest.raises(AsrtoolError, match="segments: recording reco is not in reco2file_and_channel"):
-        Recordings({"utt": ("reco", 10.5, -1.0)}, {}, "segments").place(lines[0])
+        Recordings({"utt": ("reco", 10.5, -1.0)}, {}, "segments").place(found[0])
     with pytest.raises(AsrtoolError, match="segments: utt: not in it"):
-        Recordings({}, None, "segments").place(lines[0])
+        Recordings({}, None, "segments").place(found[0])
 
 
 def test_ctm_of_a_decoding(language, tmp_path):

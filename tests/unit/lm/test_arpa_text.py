@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from random_ngrams import random_model
+from small_arpa import ARPA
 
 from asrtool.errors import AsrtoolError
 from asrtool.lm import arpa_lines, arpa_text
@@ -13,30 +14,6 @@ from asrtool.lm.arpa import read_arpa, write_arpa
 from asrtool.lm.arpa_kernels import parse_number
 from asrtool.lm.compact_arpa import build_from_arpa
 from asrtool.lm.compact_model import CompactNgram
-
-ARPA = """a header that is passed over
-
-\\data\\
-ngram 1=4
-ngram 2=3
-ngram 3=1
-
-\\1-grams:
--99\t<s> -0.5
--1.5 </s>
--1.25e0\ta\t-.25
--2\tb
-
-\\2-grams:
--0.5\t<s> a\t0
--0.25\ta b\t0.5
--0.75\ta </s>
-
-\\3-grams:
--0.125\t<s> a b
-
-\\end\\
-"""
 
 
 def compact(path, unknown_word=None):

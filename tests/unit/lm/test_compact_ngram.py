@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from random_ngrams import SlowModel, random_model
+from small_arpa import ARPA
 
 from asrtool.cli import main
 from asrtool.errors import AsrtoolError
@@ -185,30 +186,6 @@ def shuffle_sections(path, model):
         section = lines[first : first + model.num_ngrams()[order - 1]]
         lines[first : first + len(section)] = [section[row] for row in random.permutation(len(section))]
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
-
-
-ARPA = """
-\\data\\
-ngram 1=4
-ngram 2=3
-ngram 3=1
-
-\\1-grams:
--99\t<s>\t-0.5
--1.5 </s>
--1.25e0\ta\t-.25
--2\tb
-
-\\2-grams:
--0.5\t<s> a\t0
--0.25\ta b\t0.5
--0.75\ta </s>
-
-\\3-grams:
--0.125\t<s> a b
-
-\\end\\
-"""
 
 
 def test_hand_computation(tmp_path):

@@ -4,15 +4,13 @@ import pytest
 
 from asrtool.cli import main
 from asrtool.errors import AsrtoolError
+from asrtool.io.ctm import CtmWord, read_ctm, write_ctm
 from asrtool.score.text_files import (
-    CtmWord,
     StmSegment,
     ctm_to_texts,
-    read_ctm,
     read_stm,
     read_text,
     read_trn,
-    write_ctm,
     write_kaldi_text,
     write_stm,
     write_trn,
@@ -38,10 +36,12 @@ def test_stm_and_ctm(tmp_path):
     assert read_stm(tmp_path / "ref.stm") == [segments[2], segments[1], segments[0]]
     (tmp_path / "bare.stm").write_text(";; comment\nrec1 1 s1 0.5 2 a b\n\n")
     assert read_stm(tmp_path / "bare.stm") == [segments[2]]
-    words = [CtmWord("rec1", "1", 1.0, 0.25, "b", 0.5), CtmWord("rec1", "1", 0.5, 0.5, "a", 1.0)]
+    words = [CtmWord("rec1", "1", 0.5, 0.5, "a", 1.0), CtmWord("rec1", "1", 1.0, 0.25, "b"), CtmWord("u2", "A", 0, 1, "c", 0.5)]
     write_ctm(tmp_path / "hyp.ctm", words)
-    assert (tmp_path / "hyp.ctm").read_text() == "rec1 1 0.50 0.50 a 1.00\nrec1 1 1.00 0.25 b 0.50\n"
-    assert read_ctm(tmp_path / "hyp.ctm") == words[::-1]
+    assert (tmp_path / "hyp.ctm").read_text() == "rec1 1 0.50 0.50 a 1.00\nrec1 1 1.00 0.25 b\nu2 A 0.00 1.00 c 0.50\n"
+    assert read_ctm(tmp_path / "hyp.ctm") == words
+    (tmp_path / "bare.ctm").write_text(";; comment\nrec1 1 1 .25 b\n\n")
+    assert read_ctm(tmp_path / "bare.ctm") == words[1:2]
 
 
 def test_words_go_to_the_segment_of_their_middle():
@@ -74,7 +74,9 @@ def test_words_go_to_the_segment_of_their_middle():
         (read_stm, "r 1 s 0 x <O> a\n", "line 1: expected a number, found 'x'"),
         (read_stm, "r 1 s\n", "line 1: expected a number"),
         (read_stm, "r 1 s 2 1 a\n", "ends before it starts"),
-        (read_ctm, "r 1 0 1\n", "expected 'recording channel start duration word'"),
+        (read_ctm, "r 1 0 1\n", "expected 'recording channel begin duration word .confidence.', found 'r 1 0 1'"),
+        (read_ctm, ";;\nr 1 x 1 a\n", "line 2: expected 'recording channel begin"),
+        (read_ctm, "r 1 0 1 a 0.5 b\n", "line 1: expected 'recording channel begin"),
         (read_text, "u a\nu b\n", "u: each utterance must stand once"),
         (read_text, "u a\n\nv b\n", "an empty line"),
     ],
