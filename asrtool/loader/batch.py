@@ -4,10 +4,31 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 from torch import Tensor
 
 IGNORED = -100
 """Target of positions that no loss is taken at: padding, and the first outputs under a label delay."""
+
+
+@dataclass
+class OuterRows:
+    """What sequence training adds to a minibatch: the pairs that are not 0 of the outer gradient [B, T, P].
+
+    Of P = 3,000 pdfs a few to a few dozen are on any path at a frame, so pairs take a hundredth of the dense array's memory,
+    of the time to fill it and of the way to a GPU.
+
+    Attributes:
+        row_N: int64, t * B + b.
+        pdf_N: int64; each pair of row and pdf once.
+        value_N: float32, d(objective) / d(log-likelihood of the pdf), a 10 ms frame (the mean over a window's frames).
+        loss: what the criterion says of the utterances, summed over the minibatch's targets.
+    """
+
+    row_N: Tensor
+    pdf_N: Tensor
+    value_N: Tensor
+    loss: float
 
 
 @dataclass
@@ -21,7 +42,10 @@ class Batch:
             those that run out of utterances are the last ones and drop off. Whole utterances and shuffled windows: all True.
         num_frames: 10 ms frames that the targets stand for.
         num_targets: targets that are not IGNORED.
-        utterances: names of the utterances in it, for error messages.
+        utterances: names of the utterances in it, for error messages; of streams and whole utterances that of each b.
+        begin_B, shift_B: int64, streams and whole utterances: b's first position in its utterance (position p hears window p
+            and answers for window p - label delay), and how far the utterance's windows are moved back (nnet.input).
+        outer: of sequence training.
     """
 
     x_BTF: Tensor
@@ -30,6 +54,9 @@ class Batch:
     num_frames: int
     num_targets: int
     utterances: "list[str]"
+    begin_B: np.ndarray | None = None
+    shift_B: np.ndarray | None = None
+    outer: OuterRows | None = None
 
     def pin_memory(self) -> Self:
         """The same in page-locked memory, from which `to(device, non_blocking=True)` copies while the device works."""

@@ -123,6 +123,23 @@ class Loader:
         finally:
             stages.close()
 
+    def beginnings(self, epoch: int, skip_batches: int = 0) -> Iterator[tuple[str, int, bool]]:
+        """(utterance, shift, whether it begins there) in the order in which the batches of `epoch` need them.
+
+        All that are under way in the first of these batches are among them. Not for shuffled frames.
+        """
+        first = True
+        for window in self._windows(epoch):
+            plan = self._plan(window, epoch)
+            for index in range(skip_batches, plan.num_batches):
+                utterance_B, begins_B = plan.columns(index)
+                for column in range(len(utterance_B)) if first else np.flatnonzero(begins_B).tolist():
+                    number = utterance_B[column]
+                    name = self.source.table.names[window.members[number]]
+                    yield name, int(window.shift_U[number]), bool(begins_B[column])
+                first = False
+            skip_batches = max(0, skip_batches - plan.num_batches)
+
     def _loaded(self, epoch: int, skip_batches: int, check: Callable[[], None]) -> Iterator[tuple[_Window, int, Corpus]]:
         """Windows of the epoch with their features, and the number of batches to leave out at the beginning of each."""
         for window in self._windows(epoch):

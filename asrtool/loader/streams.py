@@ -43,15 +43,20 @@ class StreamPlan:
         """Windows computed, padding included."""
         return int(self.active_R.sum()) * self.chunk_windows
 
+    def columns(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The utterances of row `index`, and which of them begin, or begin anew, with it."""
+        active = int(self.active_R[index])
+        return self.utterance_RS[index, :active], (self.chunk_RS[index, :active] == 0) | (index == 0)
+
     def batch(self, maker: WindowMaker, index: int) -> Batch:
         """Row `index` as a minibatch."""
-        active = int(self.active_R[index])
-        utterance_B, chunk_B = self.utterance_RS[index, :active], self.chunk_RS[index, :active]
+        utterance_B, begins_B = self.columns(index)
+        chunk_B = self.chunk_RS[index, : len(utterance_B)]
         position_TB = chunk_B * self.chunk_windows + np.arange(self.chunk_windows)[:, None]
         return maker.batch(
             np.broadcast_to(utterance_B, position_TB.shape),
             position_TB,
-            (chunk_B == 0) | (index == 0),
+            begins_B,
             maker.options.label_delay,
             [maker.corpus.names[number] for number in utterance_B.tolist()],
         )

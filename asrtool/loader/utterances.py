@@ -38,14 +38,19 @@ class UtterancePlan:
         """Windows computed, padding included."""
         return int((np.diff(self.begin_K1) * self.length_K).sum())
 
-    def batch(self, maker: WindowMaker, index: int) -> Batch:
-        """Minibatch number `index`, longest utterance first."""
+    def columns(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The utterances of minibatch number `index`, longest first, and that all of them begin with it."""
         utterance_B = self.utterance_U[self.begin_K1[index] : self.begin_K1[index + 1]]
+        return utterance_B, np.ones(len(utterance_B), np.bool_)
+
+    def batch(self, maker: WindowMaker, index: int) -> Batch:
+        """Minibatch number `index`."""
+        utterance_B, begins_B = self.columns(index)
         shape = (int(self.length_K[index]), len(utterance_B))
         return maker.batch(
             np.broadcast_to(utterance_B, shape),
             np.broadcast_to(np.arange(shape[0])[:, None], shape),
-            np.ones(len(utterance_B), np.bool_),
+            begins_B,
             maker.options.label_delay,
             [maker.corpus.names[number] for number in utterance_B.tolist()],
         )

@@ -67,6 +67,8 @@ class WindowMaker:
             num_frames=num_frames,
             num_targets=num_targets,
             utterances=names,
+            begin_B=position_TB[0],
+            shift_B=self.shift_U[utterance_TB[0]],
         )
 
     def _copy(self, begin_U1: np.ndarray, utterance_K: np.ndarray, centre_K: np.ndarray) -> Tensor:

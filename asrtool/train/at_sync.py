@@ -47,6 +47,8 @@ class AtSync:
         self.saver.syncs_since_save += 1
         position.total_frames = report.total_frames
         position.notes = join_notes(position.notes, report.notes)
+        if self.parts.worker_notes is not None:
+            self.parts.worker_notes.collect()
         due, stop, rollback = self._agree()
         if rollback:
             raise RollBack(self.policy.wants_rollback or "another worker had a bad minibatch")
@@ -96,6 +98,8 @@ class AtSync:
         times = {name: round(getattr(sums, name), 4) for name in ("load_s", "step_s", "sync_s")}
         more = {"learning_rate": rate, "workers": len(self.alive), **times, "bytes_sent": int(sums.bytes_sent)}
         more |= note_values(position.notes)
+        if parts.worker_notes is not None:
+            more |= parts.worker_notes.take(parts.comm, parts.device)
         parts.metrics.sums("train", epoch, parts.algorithm.name, sums, seconds, **more)
         parts.progress.show(epoch, parts.config.num_epochs, sums, sums.frames / max(seconds, 1e-9), rate)
         if sums.skipped:

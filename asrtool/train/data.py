@@ -13,6 +13,7 @@ from asrtool.feat.pipeline import FeaturePipeline
 from asrtool.loader.corpus import ShardedFeatures, normalisation, worker_source
 from asrtool.loader.loader import Loader
 from asrtool.loader.table import UtteranceTable, make_table, read_pdf_alignments
+from asrtool.nnet.model_file import ModelBundle
 from asrtool.nnet.registry import is_recurrent
 from asrtool.parallel.protocol import Comm
 from asrtool.train.config import TrainConfig
@@ -43,6 +44,7 @@ class TrainingData:
 
     Args:
         normalised: the `mean_D` and `scale_D` that the training began with; None: they are measured.
+        start_from: a trained model: its normalisation and its statistics for CMVN are used, where training begins with it.
         device: where `comm` takes tensors from.
     Raises:
         AsrtoolError: data that do not fit each other.
@@ -55,12 +57,19 @@ class TrainingData:
         comm: Comm,
         device: torch.device,
         normalised: tuple[Tensor, Tensor] | None = None,
+        start_from: ModelBundle | None = None,
     ) -> None:
         self.config = config
         pdfs, self.num_pdfs = read_targets(paths.alignments, paths.experiment / "pdfs", comm)
-        self.pipeline = FeaturePipeline(paths.train_data, config.features)
+        if start_from is not None and start_from.model.num_pdfs != self.num_pdfs:
+            counts = f"{self.num_pdfs} pdfs, the model has {start_from.model.num_pdfs}"
+            raise AsrtoolError(f"{paths.alignments}: {counts}; align with the model's own tree")
+        global_cmvn = None if start_from is None else start_from.global_cmvn
+        self.pipeline = FeaturePipeline(paths.train_data, config.features, global_cmvn)
         self.table = make_table(self.pipeline, pdfs, str(paths.train_data))
         self._measured: dict[tuple[int, int], ShardedFeatures] = {}  # has the features in memory already
+        if normalised is None and start_from is not None:
+            normalised = start_from.feature_mean_D, start_from.feature_scale_D
         if normalised is None:
             source = worker_source(self.pipeline, self.table, config.loader, comm.rank, comm.size)
             normalised = normalisation(source.moments(), lambda tensor: reduce_on(device, tensor, comm))

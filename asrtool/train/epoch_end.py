@@ -7,11 +7,10 @@ from torch import Tensor
 
 from asrtool.errors import AsrtoolError
 from asrtool.optim.schedule import Decision
-from asrtool.train.evaluate import evaluate
-from asrtool.train.metrics import Sums
 from asrtool.train.parts import Parts
 from asrtool.train.position import Position
 from asrtool.train.save_state import Saver
+from asrtool.train.validation import Measured
 
 Models = dict[str, dict[str, Tensor]]
 
@@ -29,11 +28,12 @@ class EpochEnd:
         self.saver = saver
 
     def before_first(self) -> None:
-        """Saves the untrained model where training may have to go back to it; newbob also measures it."""
-        if self.parts.schedule.config.rejects:
+        """Saves the untrained model where training may have to go back to it; newbob also measures it, as others may."""
+        if self.parts.schedule.config.rejects or self.parts.validation.from_start:
             name, weights = next(iter(self.parts.algorithm.models().items()))
             results = self._validate({name: weights})
-            self.parts.schedule.begin(results[name].mean_loss)
+            self.parts.schedule.begin(results[name].loss)
+            self.parts.validation.after_epoch(self.parts, results, accepted=True)
         if self.parts.schedule.config.rejects or self.parts.config.bad_loss == "rollback":
             self.saver.save(accepted=True)
 
@@ -44,11 +44,11 @@ class EpochEnd:
         position.epoch += 1
         models = parts.algorithm.models()
         results = self._validate(models)
-        decision = parts.schedule.after_epoch(position.epoch, next(iter(results.values())).mean_loss)
+        decision = parts.schedule.after_epoch(position.epoch, next(iter(results.values())).loss)
         info = {"epoch": float(position.epoch), "frames": position.total_frames}
         parts.save_models(models, self._label(position.epoch), info)
         self._choose(results, decision)
-        for what, text in decision.events:
+        for what, text in decision.events + parts.validation.after_epoch(parts, results, decision.accepted):
             parts.announce(position.epoch, what, text)
         if not decision.accepted:
             self.saver.return_to_accepted()
@@ -65,32 +65,33 @@ class EpochEnd:
         if not kept:
             raise AsrtoolError("no epoch has lowered the validation loss of the untrained model; lower schedule.learning_rate")
         self.parts.keep_models({name: self._label(epoch) for name, (_, epoch) in kept.items()})
-        shown = ", ".join(f"{name} of epoch {epoch} (FER {fer:.2f} %)" for name, (fer, epoch) in kept.items())
+        show_score = self.parts.validation.show_score
+        shown = ", ".join(f"{name} of epoch {epoch} ({show_score(score)})" for name, (score, epoch) in kept.items())
         self.parts.progress.message(f"final models: {shown}")
 
     def _label(self, epoch: int) -> str:
         return f"{epoch}.{self.parts.config.models_per_epoch}"
 
-    def _validate(self, models: Models) -> dict[str, Sums]:
-        """Model name -> loss and errors on the validation data."""
+    def _validate(self, models: Models) -> dict[str, Measured]:
+        """Model name -> what was found of it on the validation data."""
         parts, epoch, results = self.parts, self.position.epoch, {}
         parts.share_data()
         for name, weights in models.items():
             start = time.monotonic()
             parts.evaluation_model.load_state_dict(weights)
-            results[name] = evaluate(parts.evaluation_model, parts.valid_loader, parts.comm)
-            parts.metrics.sums("valid", epoch, name, results[name], time.monotonic() - start)
-        shown = ", ".join(f"{name}: loss {sums.mean_loss:.4f} FER {sums.fer:.2f} %" for name, sums in results.items())
+            found = results[name] = parts.validation.measure(parts, name)
+            parts.metrics.sums("valid", epoch, name, found.sums, time.monotonic() - start, **found.more)
+        shown = ", ".join(f"{name}: {found.shown}" for name, found in results.items())
         parts.progress.message(f"epoch {epoch} of {parts.config.num_epochs}, validation: {shown}")
         return results
 
-    def _choose(self, results: dict[str, Sums], decision: Decision) -> None:
+    def _choose(self, results: dict[str, Measured], decision: Decision) -> None:
         """Which epoch's models would be the final ones if training ended now."""
         kept, config = self.position.kept, self.parts.config
         latest = config.keep_epoch == "last" or self.parts.schedule.config.rejects
-        for name, sums in results.items() if decision.accepted else ():
-            if latest or name not in kept or sums.fer < kept[name][0]:
-                kept[name] = (sums.fer, self.position.epoch)
+        for name, found in results.items() if decision.accepted else ():
+            if latest or name not in kept or found.score < kept[name][0]:
+                kept[name] = (found.score, self.position.epoch)
 
     def _count_frames(self) -> None:
         """Compares the frames that each worker has seen with those in its data; minibatches, where it came in later."""

@@ -20,8 +20,8 @@ from asrtool.train.guard import be_killed_with_parent
 WAIT_FOR_LOCK_S = 60.0
 LEFT_BEHIND = (".final_*.tmp*", ".config.tmp*", ".run.tmp*", ".done.tmp*", "models/*/.*.tmp*")
 FREE_TO_CHANGE = ("checkpoint", "tensorboard")
-"""Settings that change nothing about the models. Those of a loader that does the same in another way are in LOADER_FREE."""
-LOADER_FREE = ("prefetch",)
+"""Settings that change nothing about the models. Those of parts that do the same in another way are in PARTS_FREE."""
+PARTS_FREE = {"loader": ("prefetch",), "speech": ("num_processes", "queue_utterances", "max_failed", "min_counted", "max_deaths")}
 
 
 def die_with_launcher() -> None:
@@ -73,7 +73,7 @@ def check_settings(experiment: Path, config: TrainConfig, comm: Comm) -> None:
     found = path.is_file()
     comm.barrier()
     if found:
-        before, now = (_that_matter(settings) for settings in (load_config(TrainConfig, path), config))
+        before, now = (_that_matter(settings) for settings in (load_config(type(config), path), config))
         different = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
         if different:
             shown = ", ".join(f"{key} ({before.get(key)}, now {now.get(key)})" for key in different)
@@ -86,7 +86,8 @@ def check_settings(experiment: Path, config: TrainConfig, comm: Comm) -> None:
 def _that_matter(config: TrainConfig) -> dict[str, Any]:
     """Dotted key -> value of the settings that a run cannot change on its way."""
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE_TO_CHANGE}
-    settings["loader"] = {key: value for key, value in settings["loader"].items() if key not in LOADER_FREE}
+    for name in settings.keys() & PARTS_FREE.keys():
+        settings[name] = {key: value for key, value in settings[name].items() if key not in PARTS_FREE[name]}
     return dict(_flat(settings, ""))
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import io
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from asrtool.parallel.exchange.single_comm import SingleComm
 from asrtool.parallel.exchange.summation import weighted_sum_
 from asrtool.parallel.protocol import UpdateRange
 from asrtool.train.config import TrainConfig
+from asrtool.train.parts import Parts
 from asrtool.train.run import TrainPaths, train_network
 
 FIRST_MINIBATCHES = 5
@@ -62,7 +63,9 @@ class _MeasuringComm(SingleComm):
         return super().all_gather(tensor)
 
 
-def seconds_per_frame(config: TrainConfig, paths: TrainPaths, seconds: float = 5.0) -> float:
+def seconds_per_frame(
+    config: TrainConfig, paths: TrainPaths, seconds: float = 5.0, train: Callable[..., None] = train_network
+) -> float:
     """Seconds that one worker takes for a frame: loading it, forward, backward and the optimiser's step.
 
     Nothing is written to the experiment directory.
@@ -75,8 +78,12 @@ def seconds_per_frame(config: TrainConfig, paths: TrainPaths, seconds: float = 5
     config = dataclasses.replace(config, parallel=parallel, schedule=schedule, num_epochs=1_000_000, models_per_epoch=1)
     comm = _MeasuringComm(seconds)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(_Enough):
-        train_network(config, dataclasses.replace(paths, experiment=Path(folder)), comm)
+        train(config, dataclasses.replace(paths, experiment=Path(folder)), comm, prepare=_do_not_measure_models)
     return comm.seconds / comm.frames
+
+
+def _do_not_measure_models(parts: Parts) -> None:
+    parts.validation.from_start = False
 
 
 class _TimedExchange(SingleComm):

@@ -17,8 +17,13 @@ since the record before, with the workers' own models as they were; minibatches 
 `load_s` (waiting for data), `step_s` (forward, backward, update) and `sync_s` (exchange between workers, and waiting for them)
 are summed over the workers, and so is `bytes_sent`, what the algorithm sent to other workers; `workers` counts those that are
 left. An algorithm's notes are joined since the record before: "..._max" by maximum, "..._mean" by the mean over the syncs, others
-are sums. "valid" is a model on the validation data; epoch 0 is the untrained one (newbob). The global model
-goes by the algorithm's name.
+are sums. "valid" is a model on the validation data; epoch 0 is the one that training starts from (newbob, sequence training).
+The global model goes by the algorithm's name.
+
+Sequence training: `loss` of "train" is that of the sequence criterion, a 10 ms frame (sequence_loss.loss_per_frame), as it was
+found when the lattices were made; beside it stand figures of the speech module (outer_feed.NOTES), which are sums over the
+workers, means and maxima as those of algorithms. "valid" has `loss` and `fer` by frames, then "sequence_loss", "wer" and what
+belongs to them (sequence_validation.SequenceValidation).
 """
 
 import json

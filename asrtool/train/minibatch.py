@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor
 
-from asrtool.criterion.cross_entropy import cross_entropy
 from asrtool.loader.batch import Batch
 from asrtool.nnet.model import reset_state
 from asrtool.optim.optimizer import clip_gradients, set_learning_rate
@@ -39,7 +38,7 @@ class MinibatchStep:
         state = reset_state(parts.model, position.streams, batch.reset_B.to(self.device, non_blocking=True))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bf16):
             logits, state = parts.model(batch.x_BTF.to(self.device, non_blocking=True), state)
-        loss, errors = cross_entropy(logits, batch.target_BT.to(self.device, non_blocking=True))
+        loss, errors = parts.criterion(logits, batch)
         good = loss.detach() <= self.policy.highest_loss(batch)  # NaN compares as false
         parts.optimizer.zero_grad()
         (loss * torch.where(good, self._scale, self._bad_scale)).backward()

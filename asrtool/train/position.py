@@ -24,7 +24,7 @@ class Position:
     recorded_fraction: of the epoch, at that record.
     parts_saved: intermediate models saved in this epoch.
     frames_before_epoch, total_frames: of all workers in the global model, at the start of the epoch and now.
-    kept: model -> its validation FER in % and the epoch that had it; these become the final models.
+    kept: model -> its validation score (FER in %, see validation.py) and the epoch that had it; these become the final models.
     accepted: number of the checkpoint of the accepted model, to which newbob returns; 0 for none.
     skipped_in_row, skipped_in_epoch: bad minibatches of this worker.
     rollbacks: of the whole training.

@@ -39,13 +39,18 @@ from asrtool.train.trainer import Trainer
 
 
 def train_network(
-    config: TrainConfig, paths: TrainPaths, comm: Comm | None = None, prepare: Callable[[Parts], None] | None = None
+    config: TrainConfig,
+    paths: TrainPaths,
+    comm: Comm | None = None,
+    prepare: Callable[[Parts], None] | None = None,
+    put_together: Callable[[TrainConfig, TrainPaths, Comm], Parts] | None = None,
 ) -> None:
     """Trains, or goes on with, the network of an experiment directory; returns at once when it is done already.
 
     Args:
         comm: this worker's connection to the others; default: what torchrun's environment asks for.
         prepare: called with everything that was put together, before the training begins, e.g. to add hooks.
+        put_together: default: `assemble`.
     Raises:
         AsrtoolError: data that do not fit, other settings than the directory was begun with, a diverging training.
         Stopped: after SIGTERM, when the state is saved.
@@ -63,10 +68,11 @@ def train_network(
             check_settings(paths.experiment, config, comm)
             if comm.rank == 0:
                 remove_left_behind(paths.experiment)
-            parts = assemble(config, paths, comm)
-            if prepare is not None:
-                prepare(parts)
-            Trainer(parts).run()
+            parts = (put_together or assemble)(config, paths, comm)
+            with parts.closing:
+                if prepare is not None:
+                    prepare(parts)
+                Trainer(parts).run()
             comm.barrier()
             if comm.rank == 0:
                 with writing(done):
@@ -84,32 +90,29 @@ def use_cores() -> None:
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
 
 
-def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
-    """Reads the data and builds everything that the trainer needs."""
+def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm, start_from: ModelBundle | None = None) -> Parts:
+    """Reads the data and builds everything that the trainer needs.
+
+    Args:
+        start_from: a trained model whose settings are those of `config`: its weights, normalisation and prior are taken over.
+    Raises:
+        AsrtoolError: data that do not fit each other, the settings or that model.
+    """
     start = time.monotonic()
     device = choose_device(comm)
     checkpoints = CheckpointStore(paths.experiment / "checkpoints", comm, config.checkpoint.keep, device)
-    data = TrainingData(config, paths, comm, device, saved_normalisation(checkpoints))
-    pipeline, table = data.pipeline, data.table
+    data = TrainingData(config, paths, comm, device, saved_normalisation(checkpoints), start_from)
     torch.manual_seed(config.seed)
-    input_dim = config.input.width * pipeline.dim
-    model = make_model(config.model, input_dim, data.num_pdfs).to(device)
+    input_dim = config.input.width * data.pipeline.dim
+    model, evaluation_model = (make_model(config.model, input_dim, data.num_pdfs).to(device) for _ in range(2))
     check_label_delay(config, model)
+    if start_from is not None:
+        model.load_state_dict(start_from.model.state_dict())
     schedule = Schedule(config.schedule, config.num_epochs)
     optimizer = make_optimizer(config.optimizer, model, schedule.learning_rate(0.0))
     algorithm = make_algorithm(config.parallel)
     algorithm.attach(model, optimizer, comm)
-    evaluation_model = make_model(config.model, input_dim, data.num_pdfs).to(device)
-    bundle = ModelBundle(
-        model=evaluation_model,  # its weights are replaced when a model is saved
-        settings=config.model,
-        features=config.features,
-        input=config.input,
-        feature_mean_D=data.mean_D,
-        feature_scale_D=data.scale_D,
-        log_prior_P=log_prior(table.pdf_counts(data.num_pdfs), config.prior_floor),
-        global_cmvn=pipeline.global_stats,
-    )
+    bundle = make_bundle(config, data, evaluation_model, start_from)
     writer = ModelWriter(paths.experiment, bundle, comm.rank == 0)
     parts = Parts(
         config=config,
@@ -121,7 +124,7 @@ def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
         algorithm=algorithm,
         comm=comm,
         data=data,
-        train_frames=table.total_frames,
+        train_frames=data.table.total_frames,
         checkpoints=checkpoints,
         metrics=open_metrics(config, paths.experiment, comm.rank == 0),
         progress=ProgressLine(comm.rank == 0),
@@ -131,11 +134,29 @@ def assemble(config: TrainConfig, paths: TrainPaths, comm: Comm) -> Parts:
     parts.share_data()
     if comm.rank == 0:
         describe(parts, time.monotonic() - start)
-        warning = too_few_data(table.total_frames * config.num_epochs, comm.size, config.parallel)
+        warning = too_few_data(data.table.total_frames * config.num_epochs, comm.size, config.parallel)
         if warning:
             print(f"WARNING: {warning}", file=sys.stderr, flush=True)
-        record_run(config, paths, {"train": table, "valid": data.valid_table}, workers=comm.size, device=str(device))
+        record_run(config, paths, {"train": data.table, "valid": data.valid_table}, workers=comm.size, device=str(device))
     return parts
+
+
+def make_bundle(config: TrainConfig, data: TrainingData, model: AcousticModel, start_from: ModelBundle | None) -> ModelBundle:
+    """What goes into model files; the weights are replaced when a model is saved."""
+    if start_from is None:
+        prior_P = log_prior(data.table.pdf_counts(data.num_pdfs), config.prior_floor)
+    else:
+        prior_P = start_from.log_prior_P
+    return ModelBundle(
+        model=model,
+        settings=config.model,
+        features=config.features,
+        input=config.input,
+        feature_mean_D=data.mean_D,
+        feature_scale_D=data.scale_D,
+        log_prior_P=prior_P,
+        global_cmvn=data.pipeline.global_stats,
+    )
 
 
 def saved_normalisation(checkpoints: CheckpointStore) -> tuple[Tensor, Tensor] | None:

@@ -121,6 +121,7 @@ class Saver:
             "random_gpu": torch.cuda.get_rng_state(parts.device) if parts.device.type == "cuda" else None,
             "normalisation": (parts.data.mean_D, parts.data.scale_D),
             "metrics": parts.metrics.position,
+            **({"more": {name: part.state_dict() for name, part in parts.stateful.items()}} if parts.stateful else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -133,6 +134,8 @@ class Saver:
         if state["random_gpu"] is not None and parts.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_gpu"], parts.device)
         parts.metrics.cut(state["metrics"])
+        for name, part in parts.stateful.items():
+            part.load_state_dict(state["more"][name])
 
     def _load_model(self, state: dict[str, Any]) -> None:
         self.parts.algorithm.load_state_dict(state["algorithm"])

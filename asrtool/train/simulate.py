@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,9 @@ class Simulation:
             raise AsrtoolError(f"simulation: {error}") from None
 
 
-def simulate_training(config: TrainConfig, paths: TrainPaths, simulation: Simulation) -> dict[str, Any]:
+def simulate_training(
+    config: TrainConfig, paths: TrainPaths, simulation: Simulation, train: Callable[..., None] = train_network
+) -> dict[str, Any]:
     """Trains as `train_network` does in N processes, or goes on with it; returns what EXP/simulation.json says.
 
     The synchronous algorithms give the models of the real run to the bit; for asgd and asynchronous easgd, whose real runs
@@ -84,6 +87,8 @@ def simulate_training(config: TrainConfig, paths: TrainPaths, simulation: Simula
     {"kind": "simulation", "epoch", "frames", "modelled_s", ...} goes to EXP/metrics.jsonl; the seconds of the other records are
     those of this process. Threads are those of OMP_NUM_THREADS, for one virtual worker after the other.
 
+    Args:
+        train: called as `train_network`.
     Raises:
         AsrtoolError, Stopped: as `train_network`.
     """
@@ -92,7 +97,7 @@ def simulate_training(config: TrainConfig, paths: TrainPaths, simulation: Simula
     if (paths.experiment / "done").is_file():
         print(f"{paths.experiment}: training is done already ({paths.experiment / 'done'} is there)", file=sys.stderr)
         return before
-    frame_s, update_s = _measured(config, paths, simulation, before)
+    frame_s, update_s = _measured(config, paths, simulation, before, train)
     costs = {"seconds_per_frame": frame_s, "update_s_per_element": update_s}
     settings = {**dataclasses.asdict(simulation), **costs, "measured": simulation.seconds_per_frame is None}
     settings["algorithm"] = config.parallel.algorithm
@@ -101,7 +106,7 @@ def simulate_training(config: TrainConfig, paths: TrainPaths, simulation: Simula
     summary: dict[str, Any] = {}
 
     def work(comm: InProcessComm) -> None:
-        train_network(config, paths, comm, prepare=prepare if comm.rank == 0 else None)
+        train(config, paths, comm, prepare=prepare if comm.rank == 0 else None)
 
     def prepare(parts: Parts) -> None:
         parts.algorithm.on_sync.append(Recorder(parts, settings, summary))
@@ -112,11 +117,13 @@ def simulate_training(config: TrainConfig, paths: TrainPaths, simulation: Simula
     return summary
 
 
-def _measured(config: TrainConfig, paths: TrainPaths, simulation: Simulation, before: dict[str, Any]) -> tuple[float, float]:
+def _measured(
+    config: TrainConfig, paths: TrainPaths, simulation: Simulation, before: dict[str, Any], train: Callable[..., None]
+) -> tuple[float, float]:
     """Seconds of a frame, and of an element's update: as given, as measured when the run was begun, or measured now."""
     frame_s, update_s = simulation.seconds_per_frame, before.get("update_s_per_element")
     if frame_s is None:
-        frame_s = before.get("seconds_per_frame") or seconds_per_frame(config, paths)
+        frame_s = before.get("seconds_per_frame") or seconds_per_frame(config, paths, train=train)
     if update_s is None:
         update_s = update_seconds_per_element(config.parallel, simulation.num_workers)
     print(

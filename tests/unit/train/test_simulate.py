@@ -72,7 +72,7 @@ def test_the_slower_the_link_the_longer_it_takes(runs, toy, tmp_path):
 def test_sigterm_saves_and_the_next_start_goes_on(runs, toy, tmp_path, monkeypatch):
     """Also the modelled time goes on from the checkpoint's, by the speed of the first start."""
     simulation = Simulation(3, **{**FIXED, "seconds_per_frame": None, "use_gpu": None})
-    monkeypatch.setattr(simulate, "seconds_per_frame", lambda config, paths: 1e-3)
+    monkeypatch.setattr(simulate, "seconds_per_frame", lambda config, paths, train: 1e-3)
     whole = simulate_training(*settings(toy, tmp_path / "whole"), simulation)
     original, syncs = Recorder.__call__, []
 
@@ -87,7 +87,7 @@ def test_sigterm_saves_and_the_next_start_goes_on(runs, toy, tmp_path, monkeypat
     with pytest.raises(Stopped):
         simulate_training(*settings(toy, tmp_path / "exp"), simulation)
     assert threading.active_count() == threads
-    monkeypatch.setattr(simulate, "seconds_per_frame", lambda config, paths: 5.0)
+    monkeypatch.setattr(simulate, "seconds_per_frame", lambda config, paths, train: 5.0)
     again = simulate_training(*settings(toy, tmp_path / "exp"), simulation)
     ours, expected = runs.models(tmp_path / "exp"), runs.models(tmp_path / "whole")
     assert list(ours) == list(expected) and all(ours[name][key].equal(expected[name][key]) for name in ours for key in ours[name])
