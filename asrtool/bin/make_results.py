@@ -4,7 +4,7 @@ from pathlib import Path
 
 from asrtool.arguments import existing_path, parser
 from asrtool.io.atomic_file import write_text
-from asrtool.report.results_page import all_results_table, network_table, provenance
+from asrtool.report.results_page import all_results_table, network_table, provenance, sequence_table
 from asrtool.score.results import read_results
 
 
@@ -21,6 +21,9 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--command", default="", help="the recipe's command line, to be recorded")
     options.add_argument("--commit", default="unknown")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument(
+        "--sequence", default="", help="NETWORK=NETWORK_smbr,...: networks that were trained further by a sequence criterion"
+    )
     args = options.parse_args(arguments)
 
     from asrtool.report.comparison import comparison_table, read_network  # loads torch
@@ -29,6 +32,9 @@ def main(arguments: list[str]) -> int:
     table = network_table(results, args.dataset, args.networks.split(","))
     lines = [f"# {args.title}", "", *([args.note, ""] if args.note else []), *table, ""]
     lines += [f"![{Path(figure).stem}]({figure})" for figure in args.figures.split(",") if figure]
+    if args.sequence:
+        pairs = dict(pair.split("=", 1) for pair in args.sequence.split(","))
+        lines += ["", "## Sequence training", "", *sequence_table(results, args.dataset, pairs), ""]
     if args.exp_dir:
         networks = [read_network(args.exp_dir / network) for network in args.networks.split(",")]
         lines += ["", "## Networks", "", *comparison_table(networks, results)]

@@ -6,6 +6,7 @@ from asrtool.report.experiment import Experiment
 from asrtool.report.figures import MARKERS, MODEL_NAMES
 from asrtool.report.html import bold, figure, grid, paragraph, table
 from asrtool.report.pictures import COLOURS, fifth_of_an_epoch, picture, running_mean, thin
+from asrtool.report.sequence_curves import is_sequence
 
 MARKED_EVENTS = 50
 BESIDE = 12  # epochs: up to so many are listed beside a picture
@@ -25,7 +26,7 @@ def curves_section(experiment: Experiment) -> str:
         ),
         figure(
             picture("loss", "Cross-entropy against the epoch", lambda axes: _draw(axes, experiment, "loss", 1)),
-            "Cross-entropy (nats a target), as above.",
+            "Cross-entropy (nats a target), as above" + ("; validation alone." if is_sequence(experiment) else "."),
         ),
     ]
     if any("learning_rate" in record for record in train):
@@ -42,6 +43,8 @@ def curves_section(experiment: Experiment) -> str:
 
 def _draw(axes, experiment: Experiment, key: str, scale: float) -> None:
     train, valid = experiment.of_kind("train"), experiment.of_kind("valid")
+    if key == "loss" and is_sequence(experiment):
+        train = []  # the training's loss is of another kind there
     if train:
         epoch, value, weight = (np.array([record[name] for record in train], float) for name in ("epoch", key, "targets"))
         mean = running_mean(value * scale, np.maximum(weight, 1e-9), fifth_of_an_epoch(epoch))

@@ -14,6 +14,7 @@ from asrtool.report.data_statistics import data_paths, data_section, recorded_fr
 from asrtool.report.experiment import FRAME_SHIFT_S, Experiment, hours, read_experiment, seconds_of
 from asrtool.report.figures import MODEL_NAMES
 from asrtool.report.html import bold, cards, page, paragraph, preformatted, table
+from asrtool.report.sequence_curves import is_sequence, sequence_section
 from asrtool.report.speed import clock, efficiency_section, events_section, frames_section, throughput_section
 
 
@@ -29,6 +30,7 @@ def report_page(path: Path) -> str:
     sections = [
         ("summary", "Summary", summary_section(experiment, models)),
         ("curves", "Curves", curves_section(experiment)),
+        *([("sequence", "Sequence training", sequence_section(experiment))] if is_sequence(experiment) else []),
         ("held-out", "Held-out frames and phones", held_out_section(experiment)),
         ("data", "Data", data_section(experiment, bundle)),
         ("throughput", "Throughput", throughput_section(experiment)),

@@ -27,6 +27,28 @@ def network_table(results: list[dict], dataset: str, networks: list[str]) -> lis
     return lines
 
 
+def sequence_table(results: list[dict], dataset: str, pairs: dict[str, str]) -> list[str]:
+    """Networks before and after sequence training: one row a kind of model, a column each, error rates in %.
+
+    Args:
+        pairs: network -> what it is called after sequence training; results are those of systems named `<network>_<model>`.
+    """
+    found = {record["system"]: record for record in results if record["set"] == dataset}
+    metric = next((record["metric"].upper() for record in found.values()), "CER")
+    columns = [name for pair in pairs.items() for name in pair]
+    heads = [
+        head
+        for network, after in pairs.items()
+        for head in (f"{network.upper()}, CE", f"then {after.removeprefix(network).strip('_')}")
+    ]
+    lines = [f"| Methods ({metric} %, {dataset}) | {' | '.join(heads)} |", f"|---|{'---|' * len(columns)}"]
+    for model, name in MODEL_NAMES.items():
+        cells = [found.get(f"{column}_{model}") for column in columns]
+        if any(cells):
+            lines.append(f"| {name} | " + " | ".join(f"{cell['value']:.2f}" if cell else "-" for cell in cells) + " |")
+    return lines
+
+
 def all_results_table(results: list[dict]) -> list[str]:
     """Every final result with its counts; those of intermediate models (with `@`) are left to the figures."""
     lines = ["| system | set | metric | % | errors | of | ins | del | sub |", "|---|---|---|---|---|---|---|---|---|"]

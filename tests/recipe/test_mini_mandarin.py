@@ -15,6 +15,7 @@ OPTIONS = [
         "--nnet-opts",
         "parallel.sync_frames=1000 loader.num_streams=4 loader.batch_windows=32 num_epochs=5 parallel.block_momentum=0.3",
     ),
+    *("--seq-opts", "parallel.sync_frames=1000 loader.num_streams=4 parallel.block_momentum=0.3 held_out.max_utterances=10"),
 ]
 
 
@@ -53,7 +54,8 @@ def test_table_and_pictures(finished):
     directory, output = finished
     for row in ("| Methods (CER %, test) | LSTM | DNN |", "| BMUF |", "| BMUF + MA |", "| BMUF + EMA |"):
         assert row in output
-    for name in ("fer_lstm", "cer_lstm", "fer_dnn", "cer_dnn"):
+    assert "| Methods (CER %, test) | LSTM, CE | then smbr |" in output
+    for name in ("fer_lstm", "cer_lstm", "fer_dnn", "cer_dnn", "lstm_smbr"):
         assert (directory / f"exp/figures/{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert "synthetic" in (directory / "exp/RESULTS.md").read_text()
 
@@ -63,7 +65,7 @@ def test_error_rates_are_those_of_a_recogniser(finished):
     directory, _ = finished
     results = {record["system"]: record for record in json.loads((directory / "exp/results.json").read_text())}
     final = {name: record["value"] for name, record in results.items() if "@" not in name}
-    assert set(final) == {"tri", *(f"{n}_{a}" for n in ("lstm", "dnn") for a in ("bmuf", "ma", "ema"))}
+    assert set(final) == {"tri", *(f"{n}_{a}" for n in ("lstm", "dnn", "lstm_smbr") for a in ("bmuf", "ma", "ema"))}
     assert 40 < final["tri"] < 92  # so little speech of so few speakers teaches no more
     assert 50 < min(value for name, value in final.items() if name != "tri") < 99
     for record in results.values():

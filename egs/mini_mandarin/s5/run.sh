@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Synthetic Mandarin voice search, from nothing to the table of character error rates (the experiment of
-# arXiv:1703.01024 in small): corpus, features, 5-gram, GMM-HMM, LSTM and DNN with BMUF, MA and EMA, decoding, figures.
+# arXiv:1703.01024 in small): corpus, features, 5-gram, GMM-HMM, LSTM and DNN with BMUF, MA and EMA, decoding, figures; and an
+# epoch of sMBR after it for the LSTM (Sak 2014; the whole of that study: local/run_seq.sh).
 #
 # Usage: run.sh [--stage N] [--stop-stage N] [--hours 2.5] [--seed 1] [--num-workers N] [--full-curves true] [--dir DIR]
 #  e.g.: run.sh                          # everything, or what is left of it after a kill
 #        run.sh --stage 8                # again from decoding on
 #        run.sh --stage 7 --curves false --networks "lstm lstmp cldnn dnn tdnn"   # all five networks in one table
 #
-# Stages: 0 corpus, 1 data, 2 lm, 3 features, 4 mono, 5 tri, 6 align, 7 networks, 8 decode, 9 curves, 10 results
+# Stages: 0 corpus, 1 data, 2 lm, 3 features, 4 mono, 5 tri, 6 align, 7 networks, 8 decode, 9 curves, 10 sequence, 11 results
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -26,6 +27,8 @@ totgauss=1000           # Gaussians of the monophones
 tri_opts="1200 10000"   # leaves and Gaussians of the triphones
 networks="lstm dnn"     # lstm, lstmp, cldnn, dnn, tdnn: those of conf/<network>_mini.yaml
 nnet_opts=              # settings for the networks, key=value
+seq_network=lstm        # trained further by sMBR, if it is one of the networks; '' for none
+seq_opts=               # settings of that, key=value
 curves=true             # decode the intermediate models for the figures
 full_curves=false       # decode the whole test set for the curves, not a fixed subset of curve_utts
 curve_utts=60           # of the test set
@@ -138,18 +141,39 @@ stage_curves() {
   done
 }
 
+stage_sequence() {
+  local average systems=() graph=$exp/tri_ali_train/graph_2gram seq=${seq_network}_smbr
+  case " $networks " in *" $seq_network "*) ;; *) return 0 ;; esac
+  [ -n "$seq_network" ] || return 0
+  steps/nnet/make_denominator_graph.sh --cmd "$train_cmd" --order 2 "$data/fbank/train" "$data/lang" "$exp/tri_ali_train" "$graph"
+  # shellcheck disable=SC2086  # several settings
+  steps/nnet/train_seq.sh --cmd "$train_cmd" --nnet-config conf/smbr_mini.yaml --num-workers "$num_workers" \
+    --valid-alignments "$exp/tri_ali_valid" --dev-data "$data/fbank/valid_subset" --dev-graph "$exp/tri/graph" \
+    "$exp/tri_ali_train" "$data/fbank/train" "$data/fbank/valid" "$data/lang" "$graph" "$exp/$seq_network" "$exp/$seq" \
+    num_epochs=1 parallel.algorithm=bmuf held_out.decoding.metric=cer seed="$seed" $seq_opts
+  for average in $averages; do
+    systems+=("${seq}_$average" "$exp/$seq/final_$average.pt" "$exp/$seq/decode_test_$average")
+  done
+  evaluate "$seq" test "${systems[@]}"
+  asrtool plot-sequence --title "sMBR after cross-entropy, ${seq_network^^} (synthetic speech)" "$exp/$seq" "$exp/figures/$seq.png"
+}
+
 stage_results() {
-  local network figures=""
+  local network figures="" sequence=()
   if $curves; then for network in $networks; do figures+=figures/fer_$network.png,figures/cer_$network.png,; done; fi
-  asrtool make-results --title "mini_mandarin" \
+  if [ -f "$exp/figures/${seq_network}_smbr.png" ]; then
+    sequence=(--sequence "$seq_network=${seq_network}_smbr")
+    figures+=figures/${seq_network}_smbr.png
+  fi
+  asrtool make-results --title "mini_mandarin" "${sequence[@]}" \
     --note "The speech is synthetic (espeak-ng): these figures compare methods, they do not say how well people are recognised." \
     --set test --networks "${networks// /,}" --exp-dir "$exp" --figures "$figures" \
     --command "$command_line" --commit "$commit" --seed "$seed" "$exp/results.json" "$exp/RESULTS.md"
 }
 
 settings="hours=$hours seed=$seed lm_order=$lm_order lm_sentences=$lm_sentences corpus_opts=$corpus_opts"
-settings="$settings totgauss=$totgauss tri_opts=$tri_opts nnet_opts=$nnet_opts"
-run_stages "$exp" "$settings" corpus data lm features mono tri align networks decode curves results
+settings="$settings totgauss=$totgauss tri_opts=$tri_opts nnet_opts=$nnet_opts${seq_opts:+ seq_opts=$seq_opts}"
+run_stages "$exp" "$settings" corpus data lm features mono tri align networks decode curves sequence results
 if [ -f "$exp/RESULTS.md" ]; then  # the table again, also where nothing was left to do
   sed -n "/^| Methods/,/^$/p" "$exp/RESULTS.md"
 fi
