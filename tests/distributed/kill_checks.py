@@ -11,7 +11,7 @@ from asrtool.parallel.exchange.single_comm import SingleComm
 from asrtool.parallel.state import merge_states
 from asrtool.train.checkpoint import CheckpointStore
 
-TIMINGS = ("frames_per_s", "load_s", "step_s", "sync_s")
+TIMINGS = ("frames_per_s", "load_s", "step_s", "sync_s", "wait_s", "forward_s", "search_s", "criterion_s")
 
 
 def outcome(experiment: Path, without: Collection[str] = ()) -> tuple[dict, list]:

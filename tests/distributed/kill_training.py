@@ -1,6 +1,6 @@
 """Hits trainings of several workers again and again; in the end their models must be good, or those of an untouched run.
 
-    tests/distributed/kill_training.py --work DIR [--kills 100] [--algorithms bmuf,asgd] [--full-disk 64m]
+    tests/distributed/kill_training.py --work DIR [--kills 100] [--algorithms bmuf,asgd] [--sequence] [--full-disk 64m]
 
 The kills are shared out over the algorithms. Each happens at a random moment: kill -9 of a worker, of worker 0, of torchrun,
 SIGTERM, SIGSTOP of a worker (silence), a limit on the size of files that makes the next write fail half way, and (--full-disk,
@@ -18,10 +18,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+MAKE_SEQUENCE_TOY = runpy.run_path(str(Path(__file__).with_name("sequence_toy.py")))["make_sequence_toy"]
 MAKE_TOY = runpy.run_path(str(Path(__file__).with_name("training_toy.py")))["make_toy"]
 CHECKS = runpy.run_path(str(Path(__file__).with_name("kill_checks.py")))
 VICTIM = runpy.run_path(str(Path(__file__).with_name("kill_victim.py")))
@@ -71,12 +73,14 @@ def complaints(episode, victim) -> list[str]:
     return []
 
 
-def torment_algorithm(name: str, toy: Path, work: Path, kills: int, blows: list[str], seed: int, longest_s: float) -> tuple:
+def torment_algorithm(
+    name: str, make_victim: Callable, work: Path, kills: int, blows: list[str], seed: int, longest_s: float
+) -> tuple[list, list[str]]:
     """Experiments of one algorithm, one after the other, until it has been hit so often: (episodes, what went wrong)."""
     episodes, wrong, number = [], [], 0
     settings = [*ALGORITHMS[name], *SETTINGS]
     while len(episodes) < kills:
-        victim = Victim(work / name / str(number), toy, settings)
+        victim = make_victim(work / name / str(number), settings)
         elastic = victim.asynchronous or number > 0
         left = [blows[(len(episodes) + index) % len(blows)] for index in range(kills - len(episodes))]
         print(f"{name}, experiment {number}{', the number of workers changes' if elastic else ''}", flush=True)
@@ -84,7 +88,7 @@ def torment_algorithm(name: str, toy: Path, work: Path, kills: int, blows: list[
         episodes, wrong, number = episodes + found, wrong + faults, number + 1
         wrong += CHECKS["not_sane"](victim.experiment)
         if not elastic:
-            untouched = Victim(work / name / "untouched", toy, settings)
+            untouched = make_victim(work / name / "untouched", settings)
             untouched.train_untouched()
             # an exchange that was under way at a checkpoint was booked by the run that has died
             without = ["bytes_sent"] if victim.config.parallel.overlap else []
@@ -99,13 +103,19 @@ def main() -> int:
     parser.add_argument("--algorithms", default=",".join(ALGORITHMS))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--longest-s", type=float, default=2.0, help="longest time from the first sign of progress to the blow")
+    parser.add_argument("--sequence", action="store_true", help="sMBR training with lattices made in the trainer")
     parser.add_argument("--full-disk", metavar="SIZE", help="mount a tmpfs of this size (64m) for the experiments; needs root")
     given = parser.parse_args()
     torch.set_num_threads(1)
     shutil.rmtree(given.work, ignore_errors=True)
     work, names = given.work / "disk", given.algorithms.split(",")
     work.mkdir(parents=True)
-    toy = MAKE_TOY(given.work / "toy", num_utterances=200)
+    make_toy, task = (MAKE_SEQUENCE_TOY, VICTIM["SequenceTask"]) if given.sequence else (MAKE_TOY, VICTIM["FrameTask"])
+    toy = make_toy(given.work / "toy", num_utterances=200)
+
+    def make_victim(experiment: Path, settings: list[str]) -> Victim:
+        return Victim(experiment, toy, settings, task)
+
     start, episodes, wrong, blows = time.monotonic(), [], [], list(BLOWS)
     if given.full_disk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={given.full_disk}", "tmpfs", work], check=True)
@@ -114,7 +124,7 @@ def main() -> int:
         for index, name in enumerate(names):
             share = given.kills * (index + 1) // len(names) - given.kills * index // len(names)
             turned = blows[index % len(blows) :] + blows[: index % len(blows)]
-            found, faults = torment_algorithm(name, toy, work, share, turned, given.seed, given.longest_s)
+            found, faults = torment_algorithm(name, make_victim, work, share, turned, given.seed, given.longest_s)
             episodes, wrong = episodes + found, wrong + faults
             print(*faults, sep="\n", flush=True)
     finally:

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import resource
+import runpy
 import signal
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from asrtool.parallel.registry import needs_servers
 from asrtool.parallel.simulation.in_process import run_workers
 from asrtool.train.config import TrainConfig
 from asrtool.train.run import TrainPaths, train_network
+from asrtool.train.sequence_run import train_sequence
 
+SEQUENCE_TOY = runpy.run_path(str(Path(__file__).with_name("sequence_toy.py")))
 LAUNCHER = Path(__file__).parents[2] / "utils" / "torchrun.py"
 LIMIT_S = 120  # of a run after a blow, before the test gives up
 
@@ -36,30 +39,50 @@ class Episode:
         return f"{self.blow} ({self.workers} workers): {'went on' if self.status is None else self.status} in {self.end_s:.1f} s"
 
 
-class Victim:
-    """A training that can be started and hurt; `settings` are KEY=VALUE."""
+class FrameTask:
+    """Cross-entropy training of the toy; `settings` are KEY=VALUE."""
 
-    def __init__(self, experiment: Path, toy: Path, settings: list[str]) -> None:
+    def __init__(self, toy: Path, experiment: Path, settings: list[str]) -> None:
+        self.config = load_config(TrainConfig, toy / "config.yaml", settings)
+        self.paths = TrainPaths(toy / "ali", toy / "train", toy / "valid", experiment)
+        data = [toy / name for name in ("ali", "train", "valid")]
+        self.words = ["train-nnet", "--config", toy / "config.yaml", *data, experiment, *settings]
+
+    def train(self, comm) -> None:
+        train_network(self.config, self.paths, comm)
+
+
+class SequenceTask:
+    """sMBR training of the sequence toy, word errors counted after each epoch."""
+
+    def __init__(self, toy: Path, experiment: Path, settings: list[str]) -> None:
+        self.config, self.paths = SEQUENCE_TOY["settings"](toy, experiment, *settings)
+        self.words = SEQUENCE_TOY["words"](toy, experiment, *settings)
+
+    def train(self, comm) -> None:
+        train_sequence(self.config, self.paths, comm)
+
+
+class Victim:
+    """A training that can be started and hurt; `settings` are KEY=VALUE, `make_task` one of the tasks above."""
+
+    def __init__(self, experiment: Path, toy: Path, settings: list[str], make_task: type = FrameTask) -> None:
         self.experiment = experiment
         experiment.parent.mkdir(parents=True, exist_ok=True)
-        self.toy = toy
-        self.settings = settings
+        self.task = make_task(toy, experiment, settings)
+        self.config = self.task.config
         self.log = experiment.parent / f"{experiment.name}.log"
         self.filler = experiment / "filler"
-        self.config = load_config(TrainConfig, toy / "config.yaml", settings)
         self.asynchronous = needs_servers(self.config.parallel)
         self.num_workers = 2
 
     def train_untouched(self) -> None:
         """The same training, in this process."""
-        paths = TrainPaths(self.toy / "ali", self.toy / "train", self.toy / "valid", self.experiment)
         with open(self.log, "w") as log, contextlib.redirect_stderr(log):
-            run_workers(self.num_workers, lambda comm: train_network(self.config, paths, comm))
+            run_workers(self.num_workers, self.task.train)
 
     def start(self) -> subprocess.Popen:
-        data = [self.toy / name for name in ("ali", "train", "valid")]
-        options = ["--num-workers", self.num_workers, "--save-s", 10]
-        words = [LAUNCHER, *options, "train-nnet", "--config", self.toy / "config.yaml", *data, self.experiment, *self.settings]
+        words = [LAUNCHER, "--num-workers", self.num_workers, "--save-s", 10, *self.task.words]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
         with open(self.log, "w") as file:  # through `cat`, which no limit on the size of files hits
             self.writer = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file)
