@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks: style, layers, shell, tests. Arguments go to pytest: tests/run.sh -k bmuf
+# All checks: style, layers, shell, tests, these on up to four cores at a time. Arguments go to pytest: tests/run.sh -k bmuf
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export ASRTOOL_EXTRAS="synthesis test"
@@ -10,5 +10,7 @@ if [ $# -eq 0 ]; then
   ruff format --check .
   lint-imports
   git ls-files -- '*.sh' .ci/run | xargs shellcheck --external-sources --source-path=SCRIPTDIR
+  cores=$(nproc)
+  set -- --numprocesses "$((cores < 4 ? cores : 4))" --dist loadfile --durations 15
 fi
 exec python -m pytest "$@"
