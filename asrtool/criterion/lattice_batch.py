@@ -105,6 +105,8 @@ def score_lattices(
             batch.final_score[states],
         )
         messages.append(_what_is_wrong(status, lattice, tables))
+    if right != RIGHT_NONE and options.silence_accuracy != 1:
+        batch.arc_accuracy[batch.arc_silence] *= options.silence_accuracy
     return batch, messages
 
 

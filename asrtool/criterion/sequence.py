@@ -34,6 +34,9 @@ class SequenceOptions:
             applies to it. Only mmi; 0.1 is usual.
         one_silence_class: smbr, mpfe, mpe: all silence phones count as one that is right on the numerator's silence. Where
             false, a silence phone is never right (Kaldi's --one-silence-class, false in its old recipes).
+        silence_accuracy: smbr, mpfe: what a frame counts on which silence is right, in [0, 1]. Where the network often misses
+            the state or phone of speech but rarely silence, silence is the better bet on a doubtful frame, and words get lost;
+            less than 1 takes that advantage away. 1: Kaldi's; 0 is as one_silence_class false.
         frame_rejection: mmi: a frame whose denominator posterior of the numerator's pdf is below rejection_threshold gives
             no gradient (Vesely et al. 2013; Kaldi's --drop-frames).
         rejection_threshold: that of frame_rejection, in [0, 1).
@@ -46,6 +49,7 @@ class SequenceOptions:
     lm_scale: float = 1.0
     boost: float = 0.0
     one_silence_class: bool = True
+    silence_accuracy: float = 1.0
     frame_rejection: bool = True
     rejection_threshold: float = 1e-20
     ce_weight: float = 0.0
@@ -61,6 +65,10 @@ class SequenceOptions:
             raise ValueError(f"boost must be a number, at least 0: {self.boost}")
         if self.boost and self.criterion != "mmi":
             raise ValueError(f"boost is for criterion=mmi, not {self.criterion}")
+        if not 0 <= self.silence_accuracy <= 1:
+            raise ValueError(f"silence_accuracy must be between 0 and 1: {self.silence_accuracy}")
+        if self.silence_accuracy != 1 and self.criterion not in ("smbr", "mpfe"):
+            raise ValueError(f"silence_accuracy is for criterion=smbr and mpfe, not {self.criterion}")
         if not 0 <= self.rejection_threshold < 1:
             raise ValueError(f"rejection_threshold must be at least 0 and below 1: {self.rejection_threshold}")
         if not 0 <= self.ce_weight <= 1:

@@ -147,6 +147,8 @@ def test_nothing_to_do():
         ({"lm_scale": -1.0}, "lm_scale must be a number, at least 0: -1.0"),
         ({"criterion": "mmi", "boost": -0.1}, "boost must be a number, at least 0: -0.1"),
         ({"boost": 0.1}, "boost is for criterion=mmi, not smbr"),
+        ({"silence_accuracy": 1.5}, "silence_accuracy must be between 0 and 1: 1.5"),
+        ({"criterion": "mpe", "silence_accuracy": 0.5}, "silence_accuracy is for criterion=smbr and mpfe, not mpe"),
         ({"rejection_threshold": 1.0}, "rejection_threshold must be at least 0 and below 1: 1.0"),
         ({"ce_weight": 1.5}, "ce_weight must be between 0 and 1: 1.5"),
     ],

@@ -22,6 +22,7 @@ VARIANTS = {
     "mmi_without_lm": SequenceOptions("mmi", lm_scale=0.0, acoustic_scale=1.0),
     "smbr": SequenceOptions("smbr", **SCALES),
     "smbr_former_silence": SequenceOptions("smbr", one_silence_class=False, **SCALES),
+    "smbr_silence_counts_less": SequenceOptions("smbr", silence_accuracy=0.4, **SCALES),
     "mpfe": SequenceOptions("mpfe", **SCALES),
     "mpfe_former_silence": SequenceOptions("mpfe", one_silence_class=False, acoustic_scale=1.0, lm_scale=2.0),
 }
@@ -179,14 +180,16 @@ def test_the_numerators_best_path_by_hand():
 
 
 def test_one_path_leaves_nothing_to_learn():
-    loglikes, _, lattice = small_problem(1, states_a_frame=1)
+    loglikes, _, lattice = small_problem(2, states_a_frame=1)
     keep = np.append(True, np.diff(lattice.arc_start) > 0)
     columns = "arc_start", "arc_end", "arc_transition_id", "arc_word", "arc_graph_cost", "arc_acoustic_cost"
     chain = replace(lattice, **{name: getattr(lattice, name)[keep] for name in columns})
-    right = 4 - np.count_nonzero(TABLES.tid_is_silence[chain.arc_transition_id])
+    silent = np.count_nonzero(TABLES.tid_is_silence[chain.arc_transition_id])
+    assert 0 < silent < 4
     for variant, options in VARIANTS.items():
         (outer,) = run(options, [(loglikes, chain.arc_transition_id.copy(), chain)])
         assert len(outer.gradient.label) == 0
         assert outer.num_frames == outer.gradient.num_frames == 4
-        expected = 0 if options.criterion == "mmi" else 4 if options.one_silence_class else right
+        silence = options.silence_accuracy if options.one_silence_class else 0.0
+        expected = 0 if options.criterion == "mmi" else 4 - silent * (1 - silence)
         assert outer.objective == pytest.approx(expected, abs=1e-12), variant

@@ -27,6 +27,7 @@ OPTIONS = {
     "boosted_mmi": SequenceOptions("mmi", 0.3, boost=0.5),
     "smbr": SequenceOptions("smbr", 0.3),
     "smbr_former_silence": SequenceOptions("smbr", 1.0, one_silence_class=False),
+    "smbr_silence_counts_less": SequenceOptions("smbr", 0.3, silence_accuracy=0.5),
     "mpfe": SequenceOptions("mpfe", 0.3),
     "mpe": SequenceOptions("mpe", 0.3),
     "mpe_former_silence": SequenceOptions("mpe", 0.3, one_silence_class=False),

@@ -75,7 +75,8 @@ def by_enumeration(loglikes, numerator, lattice, options, tables):
     if options.criterion == "mmi":
         objective = acoustic + (numerator_graph if in_lattice else 0.0) - total
     else:
-        objective = (share * torch.tensor(right.sum(1))).sum()
+        counts = right * np.where(tables.tid_is_silence[tids], options.silence_accuracy, 1.0)
+        objective = (share * torch.tensor(counts.sum(1))).sum()
     (gradient,) = torch.autograd.grad(objective, scores_TP)
     gradient, rejected = gradient.numpy(), np.zeros(len(frames), bool)
     if options.criterion == "mmi" and options.frame_rejection:
