@@ -10,7 +10,7 @@ if [ $# -eq 0 ]; then
   ruff format --check .
   lint-imports
   git ls-files -- '*.sh' .ci/run | xargs shellcheck --external-sources --source-path=SCRIPTDIR
-  cores=$(nproc)
+  cores=$(env -u OMP_NUM_THREADS nproc)  # which would heed it
   set -- --numprocesses "$((cores < 4 ? cores : 4))" --dist loadfile --durations 15
 fi
 exec python -m pytest "$@"
