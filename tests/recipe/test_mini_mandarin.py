@@ -15,6 +15,7 @@ OPTIONS = [
         "--nnet-opts",
         "parallel.sync_frames=1000 loader.num_streams=4 loader.batch_windows=32 num_epochs=5 parallel.block_momentum=0.3",
     ),
+    *("--seq-network", "lstm"),
     *("--seq-opts", "parallel.sync_frames=1000 loader.num_streams=4 parallel.block_momentum=0.3 held_out.max_utterances=10"),
 ]
 

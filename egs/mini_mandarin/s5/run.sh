@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Synthetic Mandarin voice search, from nothing to the table of character error rates (the experiment of
-# arXiv:1703.01024 in small): corpus, features, 5-gram, GMM-HMM, LSTM and DNN with BMUF, MA and EMA, decoding, figures; and an
-# epoch of sMBR after it for the LSTM (Sak 2014; the whole of that study: local/run_seq.sh).
+# arXiv:1703.01024 in small): corpus, features, 5-gram, GMM-HMM, LSTM and DNN with BMUF, MA and EMA, decoding, figures; and, with
+# --seq-network lstm, an epoch of sMBR after it (Sak 2014; the whole of that study: local/run_seq.sh).
 #
 # Usage: run.sh [--stage N] [--stop-stage N] [--hours 2.5] [--seed 1] [--num-workers N] [--full-curves true] [--dir DIR]
 #  e.g.: run.sh                          # everything, or what is left of it after a kill
@@ -27,7 +27,7 @@ totgauss=1000           # Gaussians of the monophones
 tri_opts="1200 10000"   # leaves and Gaussians of the triphones
 networks="lstm dnn"     # lstm, lstmp, cldnn, dnn, tdnn: those of conf/<network>_mini.yaml
 nnet_opts=              # settings for the networks, key=value
-seq_network=lstm        # trained further by sMBR, if it is one of the networks; '' for none
+seq_network=            # one of the networks, to be trained further by sMBR (lstm); see RESULTS.md for what that brought here
 seq_opts=               # settings of that, key=value
 curves=true             # decode the intermediate models for the figures
 full_curves=false       # decode the whole test set for the curves, not a fixed subset of curve_utts
