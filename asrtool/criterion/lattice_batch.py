@@ -92,7 +92,7 @@ def score_lattices(
             table_arrays,
             scales,
             right,
-            options.one_silence_class,
+            float(options.silence_accuracy) if options.one_silence_class else 0.0,
             (int(batch.state_begin[index]), int(batch.row_begin[index])),
             (
                 batch.arc_start[arcs],
@@ -105,8 +105,6 @@ def score_lattices(
             batch.final_score[states],
         )
         messages.append(_what_is_wrong(status, lattice, tables))
-    if right != RIGHT_NONE and options.silence_accuracy != 1:
-        batch.arc_accuracy[batch.arc_silence] *= options.silence_accuracy
     return batch, messages
 
 

@@ -15,7 +15,7 @@ LEAST = 1e-30  # weights that are not larger are left out: nothing is left of th
 
 
 @njit(nogil=True, cache=True)
-def score_arcs(lattice, loglikes, numerator, tables, scales, right, one_silence_class, offsets, arcs, final_score):
+def score_arcs(lattice, loglikes, numerator, tables, scales, right, silence_accuracy, offsets, arcs, final_score):
     """Scores a lattice's arcs and finds its best path with the numerator's pdfs.
 
     Args:
@@ -26,7 +26,7 @@ def score_arcs(lattice, loglikes, numerator, tables, scales, right, one_silence_
         tables: (tid_to_pdf, tid_to_phone) int32, tid_is_silence bool, all [N + 1]; pdfs below P.
         scales: float64 (acoustic_scale, lm_scale, boost).
         right: RIGHT_PDF, RIGHT_PHONE: what makes an arc's accuracy 1; RIGHT_NONE: accuracies are left alone.
-        one_silence_class: bool, silence is right on the numerator's silence, instead of never.
+        silence_accuracy: float64, that of an arc of silence which is right; all silence is, on the numerator's silence.
         offsets: int64 (state, row) that the lattice's first state and frame have in the batch.
         arcs: (start, end, pdf) int32 [A], silence bool [A], score float64 [A], accuracy float64 [A] or [0]; written. pdf is -1
             for an arc without transition-id; score is the log weight.
@@ -68,7 +68,8 @@ def score_arcs(lattice, loglikes, numerator, tables, scales, right, one_silence_
             if boost != 0.0 and not same_phone and not silence:
                 out_score[arc] += boost
             same = same_pdf if right == RIGHT_PDF else same_phone
-            accuracy = _frame_accuracy(same, silence, tid_silence[wanted], one_silence_class)
+            if same or (silence and tid_silence[wanted]):
+                accuracy = silence_accuracy if silence else 1.0
             if not same_pdf:
                 passed = -np.inf
         if right != RIGHT_NONE:
@@ -76,14 +77,6 @@ def score_arcs(lattice, loglikes, numerator, tables, scales, right, one_silence_
         if passed > best[end]:
             best[end] = passed
     return _score_finals(state_frame, final_cost, num_frames, lm_scale, best, final_score)
-
-
-@njit(nogil=True, cache=True)
-def _frame_accuracy(same, silence, wanted_silence, one_silence_class):
-    """1 or 0, of a frame whose pdf or phone is the same as the numerator's, or not."""
-    if one_silence_class:
-        return 1.0 if same or (silence and wanted_silence) else 0.0
-    return 1.0 if same and not silence else 0.0
 
 
 @njit(nogil=True, cache=True)
@@ -172,7 +165,6 @@ def sum_forward(graph, shares, starts, row_numerator, scales, num_pdfs):
         posterior x (mean accuracy of the paths through the arc - that of all); without, factor x (1 for the numerator's pdf -
         sum of posteriors). rejected counts rows, silence sums posteriors.
     """
-    state_row, arc_start, arc_end, arc_pdf, arc_silence, arc_accuracy = graph
     state_row, arc_start, arc_end, arc_pdf, arc_silence, arc_accuracy = graph
     _, after, share = shares
     with_accuracy, num_rows = len(arc_accuracy) > 0, len(row_numerator)
