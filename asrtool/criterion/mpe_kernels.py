@@ -20,6 +20,30 @@ def longer_table(table, used):
 
 
 @njit(nogil=True, cache=True)
+def sort_by_start(arcs, copy_begin, is_final, num_lattice_arcs):
+    """The arcs int32 [B, 3] of expand_by_phone by their starts, with one to the end from each copy of a final state."""
+    num_copies = copy_begin[-1]
+    place_of = np.zeros(num_copies + 1, np.int64)
+    for arc in range(len(arcs)):
+        place_of[arcs[arc, 0] + 1] += 1
+    for state in range(len(is_final)):
+        for copy in range(copy_begin[state], copy_begin[state + 1]):
+            place_of[copy + 1] += place_of[copy] + is_final[state]
+    by_start = np.empty((place_of[num_copies], 3), np.int32)
+    for arc in range(len(arcs)):
+        source = arcs[arc, 0]
+        for column in range(3):
+            by_start[place_of[source], column] = arcs[arc, column]
+        place_of[source] += 1
+    for state in range(len(is_final)):
+        if is_final[state]:
+            for copy in range(copy_begin[state], copy_begin[state + 1]):
+                last = place_of[copy]
+                by_start[last, 0], by_start[last, 1], by_start[last, 2] = copy, num_copies, num_lattice_arcs + state
+    return by_start
+
+
+@njit(nogil=True, cache=True)
 def expand_by_phone(arc_start, arc_tid, into_begin, into, state_frame, is_final, tables, reorder, limit):
     """A lattice with a copy of each state for every (phone, its first frame, where it has ended) with which paths come there.
 
@@ -77,23 +101,7 @@ def expand_by_phone(arc_start, arc_tid, into_begin, into, state_frame, is_final,
                 arcs[num_arcs, 0], arcs[num_arcs, 1], arcs[num_arcs, 2] = source, target, arc
                 num_arcs += 1
         copy_begin[state + 1] = num_copies
-    place_of = np.zeros(num_copies + 1, np.int64)
-    for arc in range(num_arcs):
-        place_of[arcs[arc, 0] + 1] += 1
-    for state in range(num_states):
-        for copy in range(copy_begin[state], copy_begin[state + 1]):
-            place_of[copy + 1] += place_of[copy] + is_final[state]
-    by_start = np.empty((place_of[num_copies], 3), np.int32)
-    for arc in range(num_arcs):
-        source = arcs[arc, 0]
-        for column in range(3):
-            by_start[place_of[source], column] = arcs[arc, column]
-        place_of[source] += 1
-    for state in range(num_states):
-        if is_final[state]:
-            for copy in range(copy_begin[state], copy_begin[state + 1]):
-                last = place_of[copy]
-                by_start[last, 0], by_start[last, 1], by_start[last, 2] = copy, num_copies, len(arc_start) + state
+    by_start = sort_by_start(arcs[:num_arcs], copy_begin, is_final, len(arc_start))
     return copies[:num_copies], copy_begin, by_start, 0
 
 

@@ -1,6 +1,6 @@
 """Scaled log-likelihoods of utterances: what the decoder sees of a network."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
@@ -28,13 +28,32 @@ def loglikes_batch(bundle: ModelBundle, features: list[np.ndarray], names: list[
     return [scores_TP - bundle.log_prior_P for scores_TP in log_posteriors_batch(bundle, features, names)]
 
 
-@torch.inference_mode()
 def log_posteriors_batch(bundle: ModelBundle, features: list[np.ndarray], names: list[str] | None = None) -> list[np.ndarray]:
     """The same without the prior: float32 [T, num_pdfs] of each utterance."""
     names = names or ["features"] * len(features)
+    normalised = [bundle.normalise(matrix, name) for matrix, name in zip(features, names, strict=True)]
+    return _log_posteriors(bundle, normalised, [0] * len(normalised))
+
+
+def scaled_loglikes(bundle: ModelBundle, features: Sequence[Tensor], shifts: Sequence[int]) -> list[np.ndarray]:
+    """`loglikes_batch` for windows that are moved back by some frames, as training's streams see them.
+
+    The output for a window stands for the `stride` frames that it is the nearest to.
+
+    Args:
+        features: normalised frames (ModelBundle.normalise), [T, D].
+        shifts: 0..stride-1 of each.
+    """
+    return [scores_TP - bundle.log_prior_P for scores_TP in _log_posteriors(bundle, features, shifts)]
+
+
+@torch.inference_mode()
+def _log_posteriors(bundle: ModelBundle, features: Sequence[Tensor], shifts: Sequence[int]) -> list[np.ndarray]:
+    """Float32 [T, num_pdfs] of each utterance, in one forward pass."""
+    options = bundle.input
     windows = [
-        utterance_windows(bundle.normalise(matrix, name), bundle.input) if len(matrix) else torch.zeros(0, bundle.model.input_dim)
-        for matrix, name in zip(features, names, strict=True)
+        utterance_windows(matrix, options, shift) if len(matrix) else torch.zeros(0, bundle.model.input_dim)
+        for matrix, shift in zip(features, shifts, strict=True)
     ]
     device = next(bundle.model.parameters()).device
     x_BTF = pad_sequence(windows, batch_first=True).to(device)
@@ -42,7 +61,11 @@ def log_posteriors_batch(bundle: ModelBundle, features: list[np.ndarray], names:
         return [np.zeros((0, bundle.model.num_pdfs), np.float32) for _ in features]
     logits, _ = bundle.model(x_BTF, bundle.model.initial_state(len(windows)))
     scores = torch.log_softmax(logits.float(), -1).cpu()
-    return [_at_frame_rate(scores[b], len(matrix), bundle).numpy() for b, matrix in enumerate(features)]
+    results = []
+    for row, (matrix, shift) in enumerate(zip(features, shifts)):
+        at_frames = scores[row, options.label_delay :].repeat_interleave(options.stride, 0)
+        results.append(at_frames[shift : shift + len(matrix)].contiguous().numpy())
+    return results
 
 
 def posterior_counts(bundle: ModelBundle, utterances: Iterable[np.ndarray], batch_size: int = 8) -> tuple[np.ndarray, int]:
@@ -54,8 +77,3 @@ def posterior_counts(bundle: ModelBundle, utterances: Iterable[np.ndarray], batc
             total += np.exp(scores_TP).sum(0, dtype=np.float64)
             num_frames += len(scores_TP)
     return total, num_frames
-
-
-def _at_frame_rate(scores_KP: Tensor, num_frames: int, bundle: ModelBundle) -> Tensor:
-    delayed = scores_KP[bundle.input.label_delay :]
-    return delayed.repeat_interleave(bundle.input.stride, 0)[:num_frames].contiguous()

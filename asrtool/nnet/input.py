@@ -61,9 +61,9 @@ def gather_windows(features_ND: Tensor, centre: Tensor, first: Tensor, last: Ten
     return windows.view(*centre.shape, -1)
 
 
-def utterance_windows(features_TD: Tensor, options: InputOptions) -> Tensor:
-    """All windows of one utterance (shift 0), and `label_delay` more that repeat its end: [windows + label_delay, width * D]."""
+def utterance_windows(features_TD: Tensor, options: InputOptions, shift: int = 0) -> Tensor:
+    """All windows of one utterance, and `label_delay` more that repeat its end: [windows + label_delay, width * D]."""
     num_frames = len(features_TD)
-    window = torch.arange(num_windows(num_frames, options) + options.label_delay)
+    window = torch.arange(num_windows(num_frames, options, shift) + options.label_delay)
     first = torch.zeros_like(window)
-    return gather_windows(features_TD, centre_frame(window, options), first, first + num_frames - 1, options)
+    return gather_windows(features_TD, centre_frame(window, options, shift), first, first + num_frames - 1, options)

@@ -15,10 +15,10 @@ from asrtool.criterion.sequence import PhoneTables, SequenceCriterion
 from asrtool.errors import AsrtoolError
 from asrtool.feat.pipeline import FeaturePipeline
 from asrtool.lattice.lattice import Lattice
+from asrtool.nnet.forward import scaled_loglikes
 from asrtool.nnet.model_file import ModelBundle
 from asrtool.sequence.denominators import Denominators, NumeratorPaths, has_numerator, join
 from asrtool.sequence.failures import UtteranceError
-from asrtool.sequence.forward import scaled_loglikes
 from asrtool.sequence.numerators import Numerators
 from asrtool.sequence.options import SpeechOptions
 from asrtool.sequence.outer_source import Request, UtteranceOuter

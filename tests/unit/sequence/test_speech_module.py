@@ -12,11 +12,10 @@ from asrtool.errors import AsrtoolError
 from asrtool.fst.csr import CsrGraph
 from asrtool.graph.training_graph import TrainingGraphCompiler, add_transition_costs
 from asrtool.lattice.posteriors import merge_pairs
-from asrtool.nnet.forward import loglikes
+from asrtool.nnet.forward import loglikes, scaled_loglikes
 from asrtool.nnet.input import InputOptions
 from asrtool.nnet.model_file import load_model
 from asrtool.sequence.denominators import has_numerator, join
-from asrtool.sequence.forward import scaled_loglikes
 from asrtool.sequence.load_module import load_module, silence_phones
 from asrtool.sequence.numerators import Alignments
 from asrtool.sequence.options import SpeechOptions, SpeechPaths

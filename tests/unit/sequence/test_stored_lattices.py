@@ -10,9 +10,9 @@ from random_lattices import all_paths, random_compact, random_lattice
 from asrtool.errors import AsrtoolError
 from asrtool.lattice.archive import write_lattices
 from asrtool.lattice.convert import to_lattice
+from asrtool.nnet.forward import scaled_loglikes
 from asrtool.sequence.denominators import has_numerator
 from asrtool.sequence.failures import UtteranceError
-from asrtool.sequence.forward import scaled_loglikes
 from asrtool.sequence.outer_source import dense_gradient
 from asrtool.sequence.stored_lattices import FOLDER, StoredLattices
 
