@@ -8,16 +8,19 @@ Options: --max-jobs-run N (at most N at once; default: all), and those that matt
 with `# Ended (code N)`. The exit status is 1 if any job failed; the failed logs are named and their last lines shown.
 """
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 IGNORED = {"--mem", "--num-threads", "--gpu", "--time", "--config"}
 running: set[subprocess.Popen] = set()
+stopping = threading.Event()
 
 
 def parse(arguments: list[str]) -> tuple[dict[str, str], str, int, int, str, list[str]]:
@@ -61,7 +64,9 @@ def shell_line(words: list[str]) -> str:
 
 
 def run_job(command: str, log: str) -> int:
-    """Runs one job; returns its exit status."""
+    """Runs one job, unless all are to stop; returns its exit status."""
+    if stopping.is_set():
+        return 128 + signal.SIGTERM
     os.makedirs(os.path.dirname(log) or ".", exist_ok=True)
     with open(log, "w", encoding="utf-8") as file:
         print(f"# {command}", f"# Started at {time.ctime()}", "#", sep="\n", file=file, flush=True)
@@ -74,6 +79,8 @@ def run_job(command: str, log: str) -> int:
             start_new_session=True,
         )
         running.add(job)
+        if stopping.is_set():  # the signal came between
+            end(job)
         code = job.wait()
         running.discard(job)
         file.seek(0, os.SEEK_END)
@@ -82,10 +89,17 @@ def run_job(command: str, log: str) -> int:
     return code
 
 
-def stop_all(signal_number: int, _frame: object) -> None:
-    """Passes the signal on to every running job's process group."""
-    for job in list(running):
+def end(job: subprocess.Popen) -> None:
+    """Sends SIGTERM to a job's process group, if it is still there."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(job.pid, signal.SIGTERM)
+
+
+def stop_all(signal_number: int, _frame: object) -> None:
+    """Passes the signal on to every running job's process group; those that wait never start."""
+    stopping.set()
+    for job in list(running):
+        end(job)
     sys.exit(128 + signal_number)
 
 

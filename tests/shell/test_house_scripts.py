@@ -112,6 +112,27 @@ def test_run_py_passes_a_signal_on(tmp_path, repository):
         time.sleep(0.05)
 
 
+def test_run_py_starts_no_waiting_job_after_a_signal(tmp_path, repository):
+    command = [
+        repository / "utils/run.py",
+        "--max-jobs-run",
+        "1",
+        "JOB=1:3",
+        "x.JOB.log",
+        "bash",
+        "-c",
+        "echo > begun.JOB; exec sleep 60",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path)
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "begun.1").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 128 + signal.SIGTERM
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun.1", "x.1.log"]
+
+
 def test_slurm_py_submits_one_array(tmp_path, repository):
     sbatch = tmp_path / "sbatch"
     sbatch.write_text(
