@@ -5,22 +5,15 @@
 # Usage: local/compare_parallel.sh [--dir DIR] [options of steps/nnet/compare_parallel.sh]
 #  e.g.: local/compare_parallel.sh --num-workers 8 --networks "lstm dnn"    # results in exp/compare
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-command_line="egs/mini_mandarin/s5/local/compare_parallel.sh${*:+$(printf ' %q' "$@")}"
-case "${1:-}" in --help|-h) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
-dir=$here              # where run.sh has made data/ and exp/
 tune_utts=200          # of the validation set, for LM weight and penalty; as in run.sh
-if [ "${1:-}" = --dir ]; then dir=$(realpath -m "$2"); shift 2; fi
-cd "$here"
-# shellcheck source=../path.sh
-. ./path.sh
+# shellcheck source=../utils/recipe_study.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../utils/recipe_study.sh"
 # shellcheck source=../cmd.sh
 . ./cmd.sh
 
 if [ -d "$dir/data/fbank/valid" ] && [ ! -d "$dir/data/fbank/valid_subset" ]; then  # run.sh makes it after the networks
   asrtool subset-data-dir --even "$tune_utts" "$dir/data/fbank/valid" "$dir/data/fbank/valid_subset"
 fi
-commit=$(git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 steps/nnet/compare_parallel.sh --cmd "$train_cmd" --decode-cmd "$decode_cmd" --recorded-command "$command_line" --commit "$commit" \
   --title "mini_mandarin (synthetic speech): parallel training algorithms" --metric cer --graph "$dir/exp/tri/graph" \
   --valid-alignments "$dir/exp/tri_ali_valid" --dev-data "$dir/data/fbank/valid_subset" --test-data "$dir/data/fbank/test" "$@" \

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from grammar import LISTS, Grammar
 from plan import SPLITS, Plan, Settings, lm_text, make_plan, speaking_plan
-from speakers import Speaker
+from speakers import ESPEAK_RATE_HZ, Speaker
 
-from asrtool.arguments import parser
+from asrtool.arguments import boolean, parser
 from asrtool.cli import guarded
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 VERSION = 1  # of the programs: raise it when they give other bytes
+RATE_HZ = 16000
 UTTERANCE_HEADER = "utterance\tspeaker\tduration_s\tnoise\tsnr_db\trt60_s\tlevel_db\n"
 
 
@@ -48,7 +49,7 @@ def check_settings(corpus: Path, settings: Settings) -> bool:
     path = corpus / "settings.json"
     if path.is_file():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = {"clean": False} | json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             raise AsrtoolError(f"{path}: not JSON; remove {corpus}") from None
         for key, value in wanted.items():
@@ -70,9 +71,13 @@ def spoken_path(corpus: Path, speaker: Speaker, suffix: str) -> Path:
     return corpus / ".work" / "spoken" / f"{speaker.name}{suffix}"
 
 
+def is_spoken(corpus: Path, speaker: Speaker) -> bool:
+    return all(spoken_path(corpus, speaker, suffix).is_file() for suffix in (".json", ".phones"))
+
+
 def speak(corpus: Path, speaker: Speaker, utterances: list, quota_s: float) -> None:
     """Runs speak.py for one speaker unless it has done so before."""
-    if spoken_path(corpus, speaker, ".json").is_file():
+    if is_spoken(corpus, speaker):
         return
     plan_path = spoken_path(corpus, speaker, ".plan")
     write_text(plan_path, json.dumps(speaking_plan(speaker, utterances, quota_s)))
@@ -84,6 +89,7 @@ def speak(corpus: Path, speaker: Speaker, utterances: list, quota_s: float) -> N
 
 
 def mixing_job(corpus: Path, split: str, speaker: Speaker, plan: Plan, settings: Settings) -> "SpeakerJob":
+    from acoustics import Difficulty
     from mix import SpeakerJob
 
     others = [other for other in plan[split] if other != speaker] or [speaker]
@@ -97,6 +103,7 @@ def mixing_job(corpus: Path, split: str, speaker: Speaker, plan: Plan, settings:
         table=corpus / ".work" / "tables" / f"{speaker.name}.tsv",
         wav_dir=corpus / split / "wav" / speaker.name,
         seed=f"mix {speaker.name} {settings.seed}",
+        difficulty=Difficulty(noisy_share=0.0, reverberant_share=0.0) if settings.clean else Difficulty(),
     )
 
 
@@ -115,7 +122,7 @@ def finished(futures: list) -> Iterator[None]:
 def make_recordings(corpus: Path, plan: Plan, settings: Settings, num_jobs: int) -> None:
     everyone = [(split, speaker) for split in SPLITS for speaker in plan[split]]
     to_do = [(split, speaker) for split, speaker in everyone if not (corpus / split / "wav" / speaker.name).is_dir()]
-    if not to_do:
+    if not to_do and all(is_spoken(corpus, who) for _, who in everyone):
         return
     from mix import mix_speaker  # not above: scipy takes long to load
 
@@ -130,6 +137,16 @@ def make_recordings(corpus: Path, plan: Plan, settings: Settings, num_jobs: int)
             pass
 
 
+def phone_lines(corpus: Path, speaker: Speaker, utterances: list) -> Iterator[str]:
+    """CTM lines of espeak-ng's phones in a speaker's recordings: where they begin there, and how long they are, in seconds."""
+    seconds_per_sample = 441 / speaker.resample_down / ESPEAK_RATE_HZ
+    for planned, phones in zip(utterances, json.loads(spoken_path(corpus, speaker, ".phones").read_text(encoding="utf-8"))):
+        silence_s = int(planned.before_s * RATE_HZ) / RATE_HZ
+        for name, start, end in phones:
+            start_s, duration_s = silence_s + start * seconds_per_sample, (end - start) * seconds_per_sample
+            yield f"{planned.name} 1 {start_s:.4f} {duration_s:.4f} {name}\n"
+
+
 def write_lists(corpus: Path, plan: Plan, grammar: Grammar, settings: Settings) -> dict:
     """Transcripts, tables and LM text; returns the corpus's figures."""
     stats: dict = {"words_of_the_grammar": len(grammar.words())}
@@ -139,6 +156,8 @@ def write_lists(corpus: Path, plan: Plan, grammar: Grammar, settings: Settings) 
         table = [(corpus / ".work" / "tables" / f"{who.name}.tsv").read_text(encoding="utf-8") for who in plan[split]]
         rows = [line.split("\t") for line in "".join(table).splitlines()]
         write_text(corpus / split / "text", "".join(f"{row[0]} {' '.join(words_of[row[0]])}\n" for row in rows))
+        lines = (line for who in plan[split] for line in phone_lines(corpus, who, plan[split][who]))
+        write_text(corpus / split / "phones.ctm", "".join(lines))
         write_text(corpus / split / "utterances.tsv", UTTERANCE_HEADER + "".join(table))
         write_text(corpus / split / "speakers.tsv", "\n".join([Speaker.header(), *(who.row() for who in plan[split]), ""]))
         said = {"".join(words_of[row[0]]) for row in rows}
@@ -185,13 +204,15 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--train-speakers", type=int, default=default.train_speakers)
     options.add_argument("--held-out-speakers", type=int, default=default.held_out_speakers, help="in valid and in test, each")
     options.add_argument("--lm-sentences", type=int, default=default.lm_sentences, help="lines of further text for the LM")
+    options.add_argument("--clean", type=boolean, default=default.clean, help="true: no rooms, and no noise but the microphone's")
     options.add_argument("corpus", type=Path)
     given = options.parse_args(arguments)
     if not 0 < given.hours <= 100:
         raise AsrtoolError(f"--hours {given.hours}: expected more than 0 and at most 100")
     if min(given.nj, given.train_speakers, given.held_out_speakers) < 1 or given.lm_sentences < 0:
         raise AsrtoolError("--nj, --train-speakers and --held-out-speakers are at least 1, --lm-sentences at least 0")
-    settings = Settings(given.hours, given.seed, given.train_speakers, given.held_out_speakers, given.lm_sentences)
+    names = ("hours", "seed", "train_speakers", "held_out_speakers", "lm_sentences", "clean")
+    settings = Settings(*(getattr(given, name) for name in names))
     make_corpus(given.corpus, settings, given.nj)
     return 0
 

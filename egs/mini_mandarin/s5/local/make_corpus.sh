@@ -9,6 +9,7 @@ nj=2                    # processes; changes nothing in the result
 train_speakers=40
 held_out_speakers=6     # in valid and in test, each
 lm_sentences=60000      # lines of further text for the language model
+clean=false             # true: no rooms, and no noise but the microphone's
 
 . ./path.sh
 . utils/parse_options.sh
@@ -16,9 +17,9 @@ lm_sentences=60000      # lines of further text for the language model
 if [ $# != 1 ]; then
   echo "Usage: $0 [options] <corpus-dir>" >&2
   echo " e.g.: $0 --hours 2.5 --seed 1 --nj 2 corpus" >&2
-  echo "Options: --hours --seed --nj --train-speakers --held-out-speakers --lm-sentences" >&2
+  echo "Options: --hours --seed --nj --train-speakers --held-out-speakers --lm-sentences --clean" >&2
   exit 1
 fi
 
 exec python local/make_corpus.py --hours "$hours" --seed "$seed" --nj "$nj" --train-speakers "$train_speakers" \
-  --held-out-speakers "$held_out_speakers" --lm-sentences "$lm_sentences" "$1"
+  --held-out-speakers "$held_out_speakers" --lm-sentences "$lm_sentences" --clean "$clean" "$1"

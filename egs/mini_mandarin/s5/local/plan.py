@@ -15,13 +15,15 @@ EXTRA_SENTENCES = 6
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides every byte of a corpus (with the word lists and the programs)."""
+    """What decides every byte of a corpus (with the word lists and the programs). clean: no rooms and no noise but the
+    microphone's; the same is said at the same times."""
 
     hours: float = 2.5
     seed: int = 1
     train_speakers: int = 40
     held_out_speakers: int = 6
     lm_sentences: int = 60000
+    clean: bool = False
 
     def split_hours(self, split: str) -> float:
         return self.hours if split == "train" else max(MIN_HELD_OUT_HOURS, HELD_OUT_SHARE * self.hours)

@@ -5,22 +5,15 @@
 # Usage: local/run_seq.sh [--dir DIR] [options of steps/nnet/compare_sequence.sh]
 #  e.g.: local/run_seq.sh --tables "1 2" --seeds 1    # results in exp/seq
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-command_line="egs/mini_mandarin/s5/local/run_seq.sh${*:+$(printf ' %q' "$@")}"
-case "${1:-}" in --help|-h) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
-dir=$here              # where run.sh has made data/ and exp/
 tune_utts=200          # of the validation set, for LM weight and penalty; as in run.sh
-if [ "${1:-}" = --dir ]; then dir=$(realpath -m "$2"); shift 2; fi
-cd "$here"
-# shellcheck source=../path.sh
-. ./path.sh
+# shellcheck source=../utils/recipe_study.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../utils/recipe_study.sh"
 # shellcheck source=../cmd.sh
 . ./cmd.sh
 
 if [ -d "$dir/data/fbank/valid" ] && [ ! -d "$dir/data/fbank/valid_subset" ]; then  # run.sh makes it after the networks
   asrtool subset-data-dir --even "$tune_utts" "$dir/data/fbank/valid" "$dir/data/fbank/valid_subset"
 fi
-commit=$(git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 steps/nnet/compare_sequence.sh --cmd "$train_cmd" --title "mini_mandarin (synthetic speech): sequence-discriminative training" \
   --recorded-command "$command_line" --commit "$commit" --metric cer --ce-epochs 4 --switch-epochs "1 2 4" \
   --valid-alignments "$dir/exp/tri_ali_valid" "$@" \
