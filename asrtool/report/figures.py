@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from asrtool.errors import AsrtoolError
-from asrtool.io.atomic_file import atomic_path
+from asrtool.report.pictures import png
 
 # The names that the paper gives to what training saves, in its order.
 MODEL_NAMES = {"bmuf": "BMUF", "ma": "BMUF + MA", "ema": "BMUF + EMA"}
@@ -49,28 +49,22 @@ def intermediate_error_rates(results: list[dict], network: str, dataset: str) ->
 
 def draw_curves(path: str | Path, series: Series, ylabel: str, title: str) -> None:
     """Draws one line a model against the epoch, as a PNG."""
-    import matplotlib
+    from matplotlib import ticker
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.6), layout="constrained")
-    order = [model for model in MODEL_NAMES if model in series] + sorted(set(series) - set(MODEL_NAMES))
-    for model, marker in zip(order, MARKERS * len(order)):
-        epochs, values = zip(*series[model])
-        axes.plot(epochs, values, marker=marker, markersize=5, label=MODEL_NAMES.get(model, model))
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(ylabel)
-    axes.set_title(title, fontsize=11)
-    axes.set_xlim(left=0)
-    values = [value for points in series.values() for _, value in points if value > 0]
-    if values and max(values) > 4 * min(values):  # else the first models would press all others into a line
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-        axes.yaxis.set_major_formatter(ticker.ScalarFormatter())
-        axes.yaxis.set_minor_locator(ticker.NullLocator())
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-    pyplot.close(figure)
+    with png(path, (7, 4.6)) as (_, ((axes,),)):
+        order = [model for model in MODEL_NAMES if model in series] + sorted(set(series) - set(MODEL_NAMES))
+        for model, marker in zip(order, MARKERS * len(order)):
+            epochs, values = zip(*series[model])
+            axes.plot(epochs, values, marker=marker, markersize=5, label=MODEL_NAMES.get(model, model))
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(ylabel)
+        axes.set_title(title, fontsize=11)
+        axes.set_xlim(left=0)
+        values = [value for points in series.values() for _, value in points if value > 0]
+        if values and max(values) > 4 * min(values):  # else the first models would press all others into a line
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            axes.yaxis.set_major_formatter(ticker.ScalarFormatter())
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
+        axes.grid(alpha=0.3)
+        axes.legend()

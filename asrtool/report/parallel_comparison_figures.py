@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from asrtool.io.atomic_file import atomic_path
 from asrtool.report.figures import MARKERS, Series
 from asrtool.report.parallel_comparison_runs import GLOBAL, CellResult
 from asrtool.report.parallel_comparison_table import label, speed_up
+from asrtool.report.pictures import png
 
 SIZE = (7, 4.6)
 
@@ -116,17 +116,8 @@ def _draw_speed_up(axes: Any, results: list[CellResult]) -> None:
 
 
 def _draw(path: Path, draw: Callable[[list[Any]], None], title: str, panels: int = 1) -> Path:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     size = (SIZE[0] * (1 if panels == 1 else 0.78 * panels), SIZE[1])
-    figure, axes = pyplot.subplots(1, panels, figsize=size, layout="constrained", squeeze=False)
-    draw(list(axes[0]))
-    figure.suptitle(title, fontsize=11)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-    pyplot.close(figure)
+    with png(path, size, columns=panels) as (figure, axes):
+        draw(list(axes[0]))
+        figure.suptitle(title, fontsize=11)
     return path

@@ -1,13 +1,17 @@
-"""Pictures for HTML pages: matplotlib figures as inline SVG that takes the page's text colour, on light and dark ground."""
+"""Pictures by matplotlib: PNG files, and inline SVG that takes an HTML page's text colour, on light and dark ground."""
 
 import io
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from asrtool.io.atomic_file import atomic_path
 
 COLOURS = ("#3b82c4", "#d9822b", "#3f9e5f", "#c9504f", "#8f6bc0", "#8a7a5c")
 _TEXT = "#010203"  # stands for the colour of the page's text
@@ -56,6 +60,31 @@ def picture(name: str, description: str, draw: Callable[[Any], None], width: flo
         figure.savefig(buffer, format="svg", transparent=True)
         pyplot.close(figure)
     return inline(buffer.getvalue(), name, description)
+
+
+@contextmanager
+def png(
+    path: str | Path, size: tuple[float, float], rows: int = 1, columns: int = 1, dpi: int = 120
+) -> Iterator[tuple[Any, Any]]:
+    """Gives (figure, axes [rows, columns]) to draw on; then writes them to a PNG file, whole or not at all.
+
+    Args:
+        size: width and height in inches.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    try:
+        yield figure, axes
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=dpi)
+    finally:
+        pyplot.close(figure)
 
 
 def inline(svg: str, name: str, description: str) -> str:

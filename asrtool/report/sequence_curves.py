@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from asrtool.errors import AsrtoolError
-from asrtool.io.atomic_file import atomic_path
 from asrtool.report.experiment import Experiment
 from asrtool.report.figures import MARKERS
 from asrtool.report.html import figure, grid, paragraph
-from asrtool.report.pictures import fifth_of_an_epoch, picture, running_mean, thin
+from asrtool.report.pictures import fifth_of_an_epoch, picture, png, running_mean, thin
 
 COLUMNS = 4
 SIZE = (4.0, 3.0)
@@ -194,23 +193,12 @@ def _criterion(experiment: Experiment) -> str:
 
 
 def _save(path: Path, number: int, draw: Callable[[Any, int], None], title: str) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     columns = min(COLUMNS, number)
     rows = math.ceil(number / columns)
-    drawing, axes = pyplot.subplots(
-        rows, columns, figsize=(SIZE[0] * columns, SIZE[1] * rows + 0.4), layout="constrained", squeeze=False
-    )
-    for index, panel in enumerate(axes.flat):
-        if index < number:
-            draw(panel, index)
-        else:
-            panel.set_axis_off()
-    drawing.suptitle(title, fontsize=11)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        drawing.savefig(temporary, dpi=110)
-    pyplot.close(drawing)
+    with png(path, (SIZE[0] * columns, SIZE[1] * rows + 0.4), rows, columns, dpi=110) as (drawing, axes):
+        for index, panel in enumerate(axes.flat):
+            if index < number:
+                draw(panel, index)
+            else:
+                panel.set_axis_off()
+        drawing.suptitle(title, fontsize=11)
