@@ -1,5 +1,6 @@
 """Kaldi's data directory: one text file a property, "key value" lines sorted by key in C locale."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ from asrtool.data.recording import Recording, parse_factor
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
 from asrtool.io.kaldi_table import MatrixReader, read_scp
+from asrtool.io.whole_file import read_text
 
 # the files of a data directory by what their first column names
 UTTERANCE_FILES = ("utt2spk", "text", "segments", "feats.scp", "utt2num_frames", "utt2dur", "vad.scp", "utt2lang", "utt2uniq")
@@ -106,14 +108,14 @@ class DataDir:
         path = self.path / "utt2num_frames"
         if not path.is_file():
             return {utterance: len(matrix) for utterance, matrix in self.feats.items()}
-        return {utterance: _number(int, path, utterance, value) for utterance, value in read_scp(path).items()}
+        return {utterance: _number(int, path, utterance, value, 0) for utterance, value in read_scp(path).items()}
 
     @cached_property
     def utt2dur(self) -> dict[str, float]:
         """Utterance -> seconds: from utt2dur, else from segments or the headers of the wav files."""
         path = self.path / "utt2dur"
         if path.is_file():
-            return {utterance: _number(float, path, utterance, value) for utterance, value in read_scp(path).items()}
+            return {utterance: _number(float, path, utterance, value, 0) for utterance, value in read_scp(path).items()}
         return {utterance: self._duration_s(utterance) for utterance in self.utterances}
 
     def _duration_s(self, utterance: str) -> float:
@@ -124,7 +126,12 @@ class DataDir:
     def frame_shift_s(self) -> float:
         """From the file frame_shift; 0.01 s without it."""
         path = self.path / "frame_shift"
-        return _number(float, path, "frame_shift", path.read_text().strip()) if path.is_file() else 0.01
+        if not path.is_file():
+            return 0.01
+        shift_s = _number(float, path, "frame_shift", read_text(path).strip())
+        if shift_s <= 0:
+            raise AsrtoolError(f"{path}: a frame shift of {shift_s} s; write the seconds from frame to frame, 0.01 say")
+        return shift_s
 
     def recording(self, utterance: str) -> Recording:
         """What an utterance is, or is cut out of.
@@ -151,7 +158,10 @@ class DataDir:
         recording, start_s, end_s = self.segments.get(utterance, (utterance, 0.0, -1.0))
         cached = self.__dict__.get("_last_recording", (None, None))  # segments of one recording follow each other
         if cached[0] != (recording, rate):
-            samples, _, clipped = self.recording(utterance).read(rate)
+            try:
+                samples, _, clipped = self.recording(utterance).read(rate)
+            except AsrtoolError as error:
+                raise AsrtoolError(f"{self.path}/wav.scp: {recording}: {error}") from None
             cached = self.__dict__["_last_recording"] = ((recording, rate), samples)
             if clipped:
                 self.clipped[recording] = clipped
@@ -170,10 +180,13 @@ def _optional(path: Path) -> dict[str, str]:
     return read_scp(path, allow_empty=path.name == "text") if path.is_file() else {}
 
 
-def _number(kind: type, path: Path, key: str, value: str) -> float | int:
+def _number(kind: type, path: Path, key: str, value: str, least: float = -math.inf) -> float | int:
     try:
-        return kind(value)
-    except ValueError:
+        number = kind(value)
+        if not (math.isfinite(number) and number >= least):
+            raise ValueError
+        return number
+    except (ValueError, OverflowError):
         raise AsrtoolError(f"{path}: {key}: expected a number, found '{value[:40]}'") from None
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import atomic_path
-from asrtool.io.kaldi_binary import read_bytes, write_bytes
+from asrtool.io.whole_file import read_bytes, write_bytes
 
 MAGIC = 2125659606
 _HAS_SYMBOLS = 3  # flag bits: input, output symbol table follows the header
@@ -248,6 +248,8 @@ class _Header:
         self.end = position + struct.calcsize("<iiQqqq")
         if arc_type != "standard":
             raise AsrtoolError(f"{name}: arcs of type '{arc_type}', expected 'standard'")
+        if self.version not in (1, 2) or self.num_states < -1 or (self.fst_type == "vector" and self.version != 2):
+            raise AsrtoolError(f"{name}: a header of version {self.version} for {self.num_states} states; the file is damaged")
         if self.flags & _HAS_SYMBOLS:
             raise AsrtoolError(f"{name}: it carries symbol tables; drop them: fstsymbols --clear_isymbols --clear_osymbols")
 

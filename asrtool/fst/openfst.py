@@ -15,13 +15,12 @@ Fst = kaldifst.StdVectorFst
 
 
 def read(path: str | Path) -> Fst:
-    """A vector FST from a file; its header is checked first, since OpenFst only prints what it dislikes."""
-    path = Path(path)
-    if not path.is_file():
-        raise AsrtoolError(f"{path}: no such file")
-    with open(path, "rb") as file:
-        if b"standard" not in file.read(64):
-            raise AsrtoolError(f"{path}: not a binary OpenFst file with standard arcs")
+    """A vector FST from a file, which is checked first: OpenFst only prints what it dislikes, and trusts what arcs lead to."""
+    CsrGraph.from_fst_file(path)
+    return _read(path)
+
+
+def _read(path: str | Path) -> Fst:
     fst = kaldifst.StdVectorFst.read(str(path))
     if fst is None:
         raise AsrtoolError(f"{path}: OpenFst cannot read it: truncated, or not a vector FST; make the file again")
@@ -33,7 +32,7 @@ def to_openfst(graph: CsrGraph, scratch: str | Path | None = None) -> Fst:
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         path = Path(directory) / "graph.fst"
         graph.write_fst_file(path, "vector")
-        return read(path)
+        return _read(path)
 
 
 def from_openfst(fst: Fst, scratch: str | Path | None = None) -> CsrGraph:

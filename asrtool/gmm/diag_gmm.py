@@ -67,10 +67,10 @@ class AmDiagGmm:
     @cached_property
     def gconsts(self) -> np.ndarray:
         inv_vars = self.inv_vars.astype(np.float64)
-        with np.errstate(divide="ignore"):  # a weight of zero gives minus infinity
+        with np.errstate(divide="ignore", over="ignore"):  # a weight of zero gives minus infinity
             log_weights = np.log(self.weights.astype(np.float64))
-        quadratic = (np.log(inv_vars) - self.means_invvars.astype(np.float64) ** 2 / inv_vars).sum(axis=1)
-        return (log_weights - 0.5 * np.log(2 * np.pi) * self.dim + 0.5 * quadratic).astype(np.float32)
+            quadratic = (np.log(inv_vars) - self.means_invvars.astype(np.float64) ** 2 / inv_vars).sum(axis=1)
+            return (log_weights - 0.5 * np.log(2 * np.pi) * self.dim + 0.5 * quadratic).astype(np.float32)
 
     @cached_property
     def parameters(self) -> np.ndarray:
@@ -160,7 +160,10 @@ def _read_pdf(reader: KaldiReader, dim: int) -> tuple[np.ndarray, np.ndarray, np
     reader.expect_token("</DiagGMM>", "<DiagGMMEnd>")
     if not len(weights) or means_invvars.shape != (len(weights), dim) or inv_vars.shape != means_invvars.shape:
         raise AsrtoolError(f"{reader.name}: a GMM's weights, means and variances differ in size: the file is damaged")
-    if not (np.all(np.isfinite(means_invvars)) and np.all(inv_vars > 0) and np.all(weights >= 0)):
+    if not (
+        np.all(np.isfinite(means_invvars) & np.isfinite(inv_vars) & (inv_vars > 0))
+        and np.all((weights >= 0) & (weights < np.inf))
+    ):
         raise AsrtoolError(f"{reader.name}: a GMM has a parameter that is not a number or not positive: the file is damaged")
     if gconsts is None or len(gconsts) != len(weights):
         gconsts = np.full(len(weights), np.nan, dtype=np.float32)

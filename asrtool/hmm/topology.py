@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
-from asrtool.io.kaldi_binary import KaldiReader, KaldiWriter
+from asrtool.io.kaldi_binary import LARGEST_ID, KaldiReader, KaldiWriter
 
 NO_PDF = -1
 """The pdf class of a state that emits nothing."""
@@ -83,6 +83,8 @@ class HmmTopology:
             raise AsrtoolError(f"{self.name}: an entry without phones, or a phone without an entry")
         if min(self.entry_of_phone) < 1:
             raise AsrtoolError(f"{self.name}: phones are numbered from 1, found {min(self.entry_of_phone)}")
+        if max(self.entry_of_phone) > LARGEST_ID:
+            raise AsrtoolError(f"{self.name}: a phone with the number {max(self.entry_of_phone)}: the file is damaged")
         for entry in self.entries:
             self._check_entry(entry)
 
@@ -96,7 +98,7 @@ class HmmTopology:
             destinations = [destination for destination, _ in state.transitions]
             if not destinations or not all(0 <= destination <= final for destination in destinations):
                 raise AsrtoolError(f"{self.name}: state {index} leads nowhere, or to a state that does not exist")
-            if len(set(destinations)) < len(destinations) or min(prob for _, prob in state.transitions) <= 0:
+            if len(set(destinations)) < len(destinations) or not all(0 < prob < np.inf for _, prob in state.transitions):
                 raise AsrtoolError(f"{self.name}: state {index} has a duplicate transition or a probability of 0 or below")
             if state.forward_pdf_class == NO_PDF and (final in destinations or index in destinations):
                 raise AsrtoolError(f"{self.name}: state {index} emits nothing and loops or ends the phone")
@@ -104,7 +106,7 @@ class HmmTopology:
         if set(range(1, final + 1)) - reached:
             raise AsrtoolError(f"{self.name}: state {min(set(range(1, final + 1)) - reached)} cannot be reached")
         classes = {state.forward_pdf_class for state in entry} | {state.self_loop_pdf_class for state in entry}
-        if classes - {NO_PDF} != set(range(max(classes) + 1)):
+        if min(classes) < NO_PDF or len(classes - {NO_PDF}) != max(classes) + 1:
             raise AsrtoolError(f"{self.name}: pdf classes must count from 0 without gaps")
 
     @classmethod
@@ -124,7 +126,7 @@ class HmmTopology:
         is_hmm = num_entries != -1
         entries = [_read_entry(reader, is_hmm) for _ in range(num_entries if is_hmm else reader.read_int())]
         reader.expect_token("</Topology>")
-        if len(phones) and int(np.max(phones)) >= len(entry_of_phone):
+        if len(phones) and not 0 <= int(np.min(phones)) <= int(np.max(phones)) < len(entry_of_phone):
             raise AsrtoolError(f"{reader.name}: phone {int(np.max(phones))} has no topology entry: the file is damaged")
         return cls(entries, {int(phone): int(entry_of_phone[phone]) for phone in phones}, name=reader.name)
 
@@ -157,8 +159,8 @@ def _read_text(reader: KaldiReader) -> tuple[list[tuple[HmmState, ...]], dict[in
     while reader.expect_token("<TopologyEntry>", "</Topology>") == "<TopologyEntry>":
         reader.expect_token("<ForPhones>")
         while (token := reader.read_token()) != "</ForPhones>":
-            if not token.isdigit():
-                raise AsrtoolError(f"{reader.name}: expected a phone number, found '{token}'")
+            if not (token.isascii() and token.isdigit() and len(token) < 10):
+                raise AsrtoolError(f"{reader.name}: expected a phone number, found '{token[:40]}'")
             if int(token) in entry_of_phone:
                 raise AsrtoolError(f"{reader.name}: phone {token} has two topology entries")
             entry_of_phone[int(token)] = len(entries)

@@ -11,7 +11,7 @@ import numpy as np
 
 from asrtool.errors import AsrtoolError
 from asrtool.hmm.topology import NO_PDF, HmmTopology
-from asrtool.io.kaldi_binary import KaldiReader, KaldiWriter
+from asrtool.io.kaldi_binary import LARGEST_ID, KaldiReader, KaldiWriter
 
 
 class TransitionModel:
@@ -59,6 +59,8 @@ class TransitionModel:
         order = self.tuples.tolist()
         if not order or any(one >= two for one, two in pairwise(order)):
             raise AsrtoolError(f"{self.name}: the transition-states are not in ascending order, or there are none")
+        if self.tuples[:, 2:].min() < NO_PDF or self.tuples[:, 2].min() < 0 or self.tuples[:, 2:].max() > LARGEST_ID:
+            raise AsrtoolError(f"{self.name}: a pdf-id below 0 or far too large: the file is damaged")
         counts, destinations, finals = [], [], []
         for phone, state, _, _ in order:
             states = self.topology.states(phone)
@@ -219,7 +221,10 @@ class TransitionModel:
         reader.expect_token("<TransitionModel>")
         topology = HmmTopology.read(reader)
         width = {"<Triples>": 3, "<Tuples>": 4}[reader.expect_token("<Triples>", "<Tuples>")]
-        tuples = _read_tuples(reader, reader.read_int(), width)
+        num_tuples = reader.read_int()
+        if num_tuples < 1:
+            raise AsrtoolError(f"{reader.name}: {num_tuples} transition-states: the file is damaged")
+        tuples = _read_tuples(reader, num_tuples, width)
         reader.expect_token("</Triples>" if width == 3 else "</Tuples>")
         if width == 3:
             tuples = np.column_stack([tuples, tuples[:, 2]])

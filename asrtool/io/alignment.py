@@ -66,9 +66,10 @@ def _read_archive(path: Path) -> list[tuple[str, np.ndarray]]:
             raise AsrtoolError(f"{path}: byte {position}: not an archive of integers; make it again")
         utterance = data[position:space].decode("utf-8", "replace")
         start = space + 8
-        end = start + 5 * struct.unpack_from("<i", data, space + 4)[0] if start <= size else size + 1
-        if end > size:
-            raise AsrtoolError(f"{path}: {utterance}: truncated; make the file again")
+        count = struct.unpack_from("<i", data, space + 4)[0] if start <= size else size
+        end = start + 5 * count
+        if count < 0 or end > size:
+            raise AsrtoolError(f"{path}: {utterance}: truncated or damaged; make the file again")
         elements = np.frombuffer(data[start:end], _ELEMENT)
         if (elements["size"] != 4).any():
             raise AsrtoolError(f"{path}: {utterance}: elements are not 4-byte integers; make the file again")
@@ -108,8 +109,9 @@ def read_text_ints(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def write_text_ints(path: str | Path, values: Mapping[str, Sequence[int] | np.ndarray]) -> None:
-    """Writes "utterance 1 2 3" lines; .gz by the suffix."""
-    text = "".join(f"{utterance} {' '.join(map(str, np.asarray(row).tolist()))}\n" for utterance, row in values.items())
+    """Writes "utterance 1 2 3 " lines, a space after each number as Kaldi does; .gz by the suffix."""
+    lines = [" ".join([utterance, *map(str, np.asarray(row).tolist())]) for utterance, row in values.items()]
+    text = "".join(f"{line} \n" for line in lines)
     if str(path).endswith(".gz"):
         write_bytes(path, text.encode("utf-8"))
     else:

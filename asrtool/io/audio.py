@@ -9,8 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.whole_file import cannot_open
 
 # sizes that programs write into a header when they do not know yet how much follows (sox and ffmpeg into a pipe)
+_UNKNOWN_FRAMES = 1 << 48  # so many samples, or more, stand for the same
+_BLOCK = 1 << 20
+_MISSING = "no such wav file; mend wav.scp"
 _UNKNOWN_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFDB, 0xFFFFFFFF)
 
 
@@ -44,10 +48,8 @@ def _content(name: str) -> bytes:
         try:
             with open(name, "rb") as file:
                 return file.read()
-        except FileNotFoundError:
-            raise AsrtoolError(f"{name}: no such wav file; mend wav.scp") from None
-        except IsADirectoryError:
-            raise AsrtoolError(f"{name}: is a folder, expected a wav file; mend wav.scp") from None
+        except (OSError, ValueError) as error:
+            raise cannot_open(name, error, _MISSING) from None
     finished = subprocess.run(name[:-1], shell=True, capture_output=True, check=False)
     if finished.returncode != 0 or not finished.stdout:
         said = finished.stderr.decode("utf-8", "replace").strip().splitlines()
@@ -87,8 +89,8 @@ def read_wav_header(path: str) -> WavHeader | None:
             if b"data" not in prefix:
                 file.seek(0)
                 prefix = file.read()
-    except FileNotFoundError:
-        raise AsrtoolError(f"{path}: no such wav file; mend wav.scp") from None
+    except (OSError, ValueError) as error:
+        raise cannot_open(path, error, _MISSING) from None
     return _parse_header(str(path), prefix, total)
 
 
@@ -117,6 +119,8 @@ def _parse_header(name: str, data: bytes, total: int) -> WavHeader:
             f"{name}: truncated: the header promises {size} bytes of samples, {available} are there; copy it again"
         )
     coding, channels, rate, _, _, bits = fmt
+    if rate == 0:
+        raise AsrtoolError(f"{name}: damaged wav header: a sampling rate of 0 Hz; make the file again")
     return WavHeader(rate, channels, coding, bits, position, available if size in _UNKNOWN_SIZES else size)
 
 
@@ -132,15 +136,25 @@ def _other_samples(name: str, data: bytes) -> tuple[np.ndarray, int]:
     """FLAC, Ogg and the other codings that soundfile reads."""
     import soundfile  # only where it is needed: most corpora are 16-bit wav
 
+    blocks = []
     try:
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            rate, promised = file.samplerate, file.frames
+            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):  # the header may promise anything
+                blocks.append(block)
     except soundfile.LibsndfileError as error:
         raise AsrtoolError(f"{name}: not an audio file that can be read ({_one_line(error)})") from None
+    samples = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
+    if len(samples) < promised < _UNKNOWN_FRAMES:
+        raise AsrtoolError(f"{name}: truncated: the header promises {promised} samples, {len(samples)} are there; copy it again")
+    if not np.isfinite(samples).all():
+        raise AsrtoolError(f"{name}: NaN or infinity in its samples; make the file again")
     if samples.shape[1] != 1:
         raise AsrtoolError(
             f"{name}: has {samples.shape[1]} channels, expected one; choose one in wav.scp, e.g. 'sox ... remix 1 |'"
         )
-    return samples[:, 0] * np.float32(32768), rate
+    with np.errstate(over="ignore"):
+        return samples[:, 0] * np.float32(32768), rate
 
 
 def _one_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ import yaml
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
+from asrtool.io.whole_file import read_text
 
 Config = TypeVar("Config")
 
@@ -30,8 +31,8 @@ def load_config(cls: type[Config], path: str | Path | None = None, overrides: li
         if not Path(path).is_file():
             raise AsrtoolError(f"{path}: no such settings file")
         try:
-            settings = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
+            settings = yaml.safe_load(read_text(path)) or {}
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise AsrtoolError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
         if not isinstance(settings, dict):
             raise AsrtoolError(f"{path}: the file must hold 'key: value' lines")
@@ -51,7 +52,7 @@ def from_dict(cls: type[Config], settings: dict[str, Any], where: str) -> Config
     """Builds the dataclass `cls` (nested ones too) from plain dictionaries; `where` is named in errors."""
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    unknown = sorted(set(settings) - set(fields))
+    unknown = sorted(map(str, set(settings) - set(fields)))
     if unknown:
         raise AsrtoolError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(fields)}")
     missing = [

@@ -7,20 +7,26 @@ endian; a token ends with one space. In text, everything is separated by white s
 import mmap
 import re
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from asrtool.errors import AsrtoolError
-from asrtool.io.kaldi_matrix import HEADER_BYTES, compressed_num_bytes, decompress, matrix_bytes, vector_bytes
-from asrtool.io.whole_file import read_bytes, write_bytes
+from asrtool.io.kaldi_matrix import HEADER_BYTES, compressed_num_bytes, decompress
+from asrtool.io.kaldi_writer import KaldiWriter
+from asrtool.io.whole_file import read_bytes
+
+__all__ = ["LARGEST_ID", "KaldiReader", "KaldiWriter"]
+
+LARGEST_ID = 1 << 24
+"""Phones, pdfs and pdf classes above it are damage: tables over them would take memory without end."""
 
 _WHITE = b" \t\n\r"
 _SPACES = re.compile(rb"[ \t\n\r]*")
 _INTEGERS = {1: "i1", 2: "<i2", 4: "<i4", 8: "<i8"}
 _FLOATS = {"F": "<f4", "D": "<f8"}
+_LOWEST, _HIGHEST = -(1 << 31), (1 << 31) - 1  # of the integers in Kaldi's objects
 
 
 class KaldiReader:
@@ -124,14 +130,18 @@ class KaldiReader:
             raise self.error(f"expected {'an integer' if kind is int else 'a number'}, found '{token[:40]}'") from None
 
     def read_int(self) -> int:
-        """An integer of 1, 2, 4 or 8 bytes, signed or not."""
+        """An integer of 1, 2, 4 or 8 bytes, signed or not, that an int32 can hold."""
         if not self.binary:
-            return self._text_number(int)
-        size = struct.unpack("b", self.read_raw(1))[0]
-        if abs(size) not in _INTEGERS:
-            self.position -= 1
-            raise self.error(f"expected an integer, found size byte {size}")
-        return int.from_bytes(self.read_raw(abs(size)), "little", signed=size > 0)
+            value = self._text_number(int)
+        else:
+            size = struct.unpack("b", self.read_raw(1))[0]
+            if abs(size) not in _INTEGERS:
+                self.position -= 1
+                raise self.error(f"expected an integer, found size byte {size}")
+            value = int.from_bytes(self.read_raw(abs(size)), "little", signed=size > 0)
+        if not _LOWEST <= value <= _HIGHEST:
+            raise self.error("an integer that 32 bits cannot hold: the file is damaged")
+        return value
 
     def read_float(self) -> float:
         """A float or double."""
@@ -154,7 +164,10 @@ class KaldiReader:
     def read_int_vector(self) -> np.ndarray:
         """What WriteIntegerVector wrote: int32 (or the integer type of the file)."""
         if not self.binary:
-            return np.array(self._bracketed().split(), dtype=np.int32)
+            try:
+                return np.array(self._bracketed().split(), dtype=np.int32)
+            except (ValueError, OverflowError) as error:
+                raise self.error(f"not a vector of integers: {str(error)[:80]}") from None
         size = self.read_raw(1)[0]
         if size not in _INTEGERS:
             self.position -= 1
@@ -180,15 +193,12 @@ class KaldiReader:
 
     def read_float_vector(self, dtype: Any = np.float32) -> np.ndarray:
         """An FV or DV vector, [N]; dtype None keeps the file's."""
-        try:
-            if not self.binary:
-                return np.array(self._bracketed().split(), dtype=dtype or np.float32)
-        except ValueError as error:
-            raise self.error(f"not a vector of numbers: {error}") from None
+        if not self.binary:
+            return self._parsed(self._bracketed().split(), "a vector", dtype)
         kind = self.expect_token("FV", "DV")
         file_dtype = np.dtype(_FLOATS[kind[0]])
         vector = np.frombuffer(self.read_raw(self._binary_int() * file_dtype.itemsize), file_dtype)
-        return vector.astype(dtype or file_dtype)
+        return self._converted(vector, dtype)
 
     def read_matrix(self, dtype: Any = np.float32) -> np.ndarray:
         """An FM, DM, CM, CM2, CM3 or text matrix, [rows, columns]; dtype None keeps the file's."""
@@ -196,14 +206,40 @@ class KaldiReader:
             return self._text_matrix(dtype or np.float32)
         kind = self.expect_token("FM", "DM", "CM", "CM2", "CM3")
         if kind.startswith("C"):
-            header = self.read_raw(HEADER_BYTES)
-            return decompress(kind, header, self.read_raw(compressed_num_bytes(kind, header))).astype(
-                dtype or np.float32, copy=False
-            )
+            header = self._compressed_header()
+            matrix = decompress(kind, header, self.read_raw(compressed_num_bytes(kind, header)))
+            return matrix.astype(dtype or np.float32, copy=False)
         rows, columns = self._binary_int(), self._binary_int()
+        self._check_shape(rows, columns)
         file_dtype = np.dtype(_FLOATS[kind[0]])
         flat = np.frombuffer(self.read_raw(rows * columns * file_dtype.itemsize), file_dtype)
-        return flat.reshape(rows, columns).astype(dtype or file_dtype, copy=False)
+        return self._converted(flat.reshape(rows, columns), dtype)
+
+    def _compressed_header(self) -> bytes:
+        header = self.read_raw(HEADER_BYTES)
+        self._check_shape(*struct.unpack_from("<ii", header, 8))
+        return header
+
+    def _check_shape(self, rows: int, columns: int) -> None:
+        if min(rows, columns) < 0 or (rows == 0) != (columns == 0):
+            raise self.error(f"a matrix of {rows} rows and {columns} columns: the file is damaged")
+
+    def _converted(self, values: np.ndarray, dtype: Any) -> np.ndarray:
+        if dtype is None or values.dtype == dtype:
+            return values if dtype is None else values.astype(dtype, copy=False)
+        try:
+            with np.errstate(over="raise", invalid="ignore"):
+                return values.astype(dtype)
+        except FloatingPointError:
+            raise self.error(f"a number beyond the range of {np.dtype(dtype).name}; make the file again") from None
+
+    def _parsed(self, words: Any, what: str, dtype: Any) -> np.ndarray:
+        """Words, or rows of words, as an array."""
+        try:
+            with np.errstate(over="raise"):
+                return np.array(words, dtype=dtype or np.float32)
+        except (ValueError, FloatingPointError) as error:
+            raise self.error(f"not {what} of numbers: {str(error)[:80]}") from None
 
     def skip_matrix(self) -> None:
         """Steps over a matrix and does not decode it."""
@@ -212,10 +248,12 @@ class KaldiReader:
             return
         kind = self.expect_token("FM", "DM", "CM", "CM2", "CM3")
         if kind.startswith("C"):
-            count = compressed_num_bytes(kind, self.read_raw(HEADER_BYTES))
+            count = compressed_num_bytes(kind, self._compressed_header())
         else:
-            count = self._binary_int() * self._binary_int() * np.dtype(_FLOATS[kind[0]]).itemsize
-        if count < 0 or self.position + count > len(self.data):
+            rows, columns = self._binary_int(), self._binary_int()
+            self._check_shape(rows, columns)
+            count = rows * columns * np.dtype(_FLOATS[kind[0]]).itemsize
+        if self.position + count > len(self.data):
             self.read_raw(count)  # raises
         self.position += count
 
@@ -224,77 +262,4 @@ class KaldiReader:
         rows = [row for row in rows if row]
         if len({len(row) for row in rows}) > 1:
             raise self.error("the rows of a matrix differ in length")
-        try:
-            return np.array(rows, dtype=dtype).reshape(len(rows), len(rows[0]) if rows else 0)
-        except ValueError as error:
-            raise self.error(f"not a matrix of numbers: {error}") from None
-
-
-class KaldiWriter:
-    """Collects one object (or an archive) and writes it at a clean exit, whole or not at all; .gz by the suffix.
-
-    `with KaldiWriter.open(path, binary=True) as writer: writer.write_token("<TransitionModel>")`.
-    """
-
-    def __init__(self, path: Path, binary: bool) -> None:
-        self.path = path
-        self.binary = binary
-        self.parts: list[bytes] = []
-
-    @classmethod
-    def open(cls, path: str | Path, binary: bool = True) -> Self:
-        writer = cls(Path(path), binary)
-        writer.start_object()
-        return writer
-
-    def start_object(self) -> None:
-        """Writes the binary marker; for archives, after each key."""
-        if self.binary:
-            self.parts.append(b"\0B")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: Any, *exception: Any) -> None:
-        if kind is None:
-            write_bytes(self.path, b"".join(self.parts))
-
-    def write_token(self, token: str) -> None:
-        self.parts.append(token.encode("utf-8") + b" ")
-
-    def write_int(self, value: int, num_bytes: int = 4, unsigned: bool = False) -> None:
-        """An int32 unless told otherwise (the table event map's size is a uint32)."""
-        if self.binary:
-            size = struct.pack("b", -num_bytes if unsigned else num_bytes)
-            self.parts.append(size + int(value).to_bytes(num_bytes, "little", signed=not unsigned))
-        else:
-            self.parts.append(b"%d " % value)
-
-    def write_float(self, value: float) -> None:
-        self.parts.append(b"\4" + struct.pack("<f", value) if self.binary else b"%.7g " % value)
-
-    def write_double(self, value: float) -> None:
-        self.parts.append(b"\10" + struct.pack("<d", value) if self.binary else b"%.7g " % value)
-
-    def write_bool(self, value: bool) -> None:
-        self.parts.append((b"T" if value else b"F") + (b"" if self.binary else b" "))
-
-    def write_int_vector(self, values: Sequence[int] | np.ndarray) -> None:
-        values = np.asarray(values, dtype="<i4")
-        if self.binary:
-            self.parts.append(b"\4" + struct.pack("<i", len(values)) + values.tobytes())
-        else:
-            self.parts.append(b"[ " + b"".join(b"%d " % value for value in values.tolist()) + b"]\n")
-
-    def write_float_vector(self, values: np.ndarray) -> None:
-        """FV, or DV for float64."""
-        self.parts.append(vector_bytes(np.asarray(values), self.binary))
-
-    def write_matrix(self, matrix: np.ndarray) -> None:
-        """FM, or DM for float64."""
-        self.parts.append(matrix_bytes(np.asarray(matrix), self.binary))
-
-    def newline(self) -> None:
-        """A line end in text, nothing in binary."""
-        if not self.binary:
-            self.parts.append(b"\n")
+        return self._parsed(rows, "a matrix", dtype).reshape(len(rows), len(rows[0]) if rows else 0)

@@ -86,7 +86,12 @@ def compressed_num_bytes(token: str, header: bytes) -> int:
 
 
 def decompress(token: str, header: bytes, data: bytes) -> np.ndarray:
-    """The matrix, float32 [T, D], from its token, 16-byte header and data."""
+    """The matrix, float32 [T, D], from its token, 16-byte header and data; not finite where the header is not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _decompressed(token, header, data)
+
+
+def _decompressed(token: str, header: bytes, data: bytes) -> np.ndarray:
     low, span, num_rows, num_cols = struct.unpack("<ffii", header)
     low, span = np.float32(low), np.float32(span)
     if num_rows == 0:

@@ -152,7 +152,9 @@ class MatrixReader:
     def _read(self, reader: KaldiReader, utterance: str) -> np.ndarray:
         reader.context = utterance
         matrix = reader.read_matrix(self.dtype)
-        if self.check_finite and not np.isfinite(matrix.sum()) and not np.isfinite(matrix).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = matrix.sum() if self.check_finite else 0.0
+        if not np.isfinite(total) and not np.isfinite(matrix).all():
             frame = int(np.argmax(~np.isfinite(matrix).all(axis=1)))
             raise AsrtoolError(f"{reader.name}: {utterance}: NaN or infinity in frame {frame}; compute it again or leave it out")
         return matrix

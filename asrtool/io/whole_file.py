@@ -5,7 +5,7 @@ import io
 import mmap
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -25,15 +25,24 @@ def opened(path: str | Path, missing: str = "no such file") -> Iterator[BinaryIO
     Raises:
         AsrtoolError: no such file, or (where it is read too) a damaged .gz file.
     """
-    try:
-        with open(path, "rb") as raw:
+    with ExitStack() as stack:
+        try:
+            raw = stack.enter_context(open(path, "rb"))
+        except (OSError, ValueError) as error:
+            raise cannot_open(path, error, missing) from None
+        try:
             yield gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == _GZIP else raw
-    except (FileNotFoundError, NotADirectoryError):
-        raise AsrtoolError(f"{path}: {missing}") from None
-    except IsADirectoryError:
-        raise AsrtoolError(f"{path}: is a folder, expected a file") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise AsrtoolError(f"{path}: damaged .gz file ({error}); make it again") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise AsrtoolError(f"{path}: damaged .gz file ({error}); make it again") from None
+
+
+def cannot_open(path: str | Path, error: OSError | ValueError, missing: str = "no such file") -> AsrtoolError:
+    """What to say of a file that cannot be opened; ValueError: a zero byte in its name."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return AsrtoolError(f"{path}: {missing}")
+    if isinstance(error, IsADirectoryError):
+        return AsrtoolError(f"{path}: is a folder, expected a file")
+    return AsrtoolError(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}")
 
 
 def is_gzipped(path: str | Path) -> bool:
@@ -90,12 +99,10 @@ def read_text(path: str | Path, missing: str = "no such file", encoding: str = "
     """
     try:
         return Path(path).read_text(encoding=encoding)
-    except (FileNotFoundError, NotADirectoryError):
-        raise AsrtoolError(f"{path}: {missing}") from None
-    except IsADirectoryError:
-        raise AsrtoolError(f"{path}: is a folder, expected a file") from None
     except UnicodeDecodeError as error:
         raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}; convert it") from None
+    except (OSError, ValueError) as error:
+        raise cannot_open(path, error, missing) from None
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.kaldi_binary import LARGEST_ID
+from asrtool.io.whole_file import read_text
 
 NO_PLACE, NONWORD, BEGIN, END, INTERNAL, SINGLETON = range(6)
 _PLACES = {"nonword": NONWORD, "begin": BEGIN, "end": END, "internal": INTERNAL, "singleton": SINGLETON}
@@ -36,7 +38,7 @@ class WordBoundary:
             fields = line.split()
             if not fields:
                 continue
-            if len(fields) != 2 or not fields[0].isdecimal() or int(fields[0]) < 1 or fields[1] not in _PLACES:
+            if len(fields) != 2 or not _is_id(fields[0]) or int(fields[0]) < 1 or fields[1] not in _PLACES:
                 raise AsrtoolError(
                     f"{path}: line {number}: expected 'phone nonword|begin|end|internal|singleton', found '{line[:60]}'"
                 )
@@ -83,8 +85,10 @@ class AlignLexicon:
         lengths = np.array([len(line.split()) for line in lines], np.int64)
         try:
             values = np.array(" ".join(lines).split(), dtype=np.int32)
+            if not 0 <= values.min(initial=0) <= values.max(initial=0) <= LARGEST_ID:
+                raise OverflowError
         except (ValueError, OverflowError):
-            bad = next(number for number, line in enumerate(lines, 1) if not all(map(str.isdecimal, line.split())))
+            bad = next(number for number, line in enumerate(lines, 1) if not all(map(_is_id, line.split())))
             raise AsrtoolError(f"{path}: line {bad}: expected integers, found '{lines[bad - 1][:60]}'") from None
         for number in np.flatnonzero(lengths == 1)[:1]:
             raise AsrtoolError(f"{path}: line {number + 1}: expected 'word word phone ...', found '{lines[number][:60]}'")
@@ -130,12 +134,11 @@ class AlignLexicon:
 
 
 def _lines(path: str | Path) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        raise AsrtoolError(f"{path}: no such file; it is in phones/ of the lang and graph directories") from None
-    except UnicodeDecodeError:
-        raise AsrtoolError(f"{path}: not a text file") from None
+    return read_text(path, "no such file; it is in phones/ of the lang and graph directories").splitlines()
+
+
+def _is_id(field: str) -> bool:
+    return field.isdecimal() and len(field) < 20 and int(field) <= LARGEST_ID
 
 
 def read_word_places(lang_dir: str | Path) -> WordBoundary | AlignLexicon:

@@ -1,14 +1,16 @@
 """Archives of lattices, as Kaldi reads and writes them: lat.N.gz, binary or text, state-level or compact."""
 
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.whole_file import opened, opened_to_write
 from asrtool.lattice.compact import CompactLattice
-from asrtool.lattice.kaldi_arcs import to_lattice_arrays
+from asrtool.lattice.kaldi_arcs import KaldiArcs, to_lattice_arrays
 from asrtool.lattice.kaldi_fst import MAGIC_BYTES, TruncatedError, format_fst, parse_fst
 from asrtool.lattice.kaldi_text import format_text, parse_text
 from asrtool.lattice.lattice import Lattice
@@ -35,22 +37,30 @@ def lattice_files(directory: str | Path) -> list[Path]:
     return [numbered[number] for number in sorted(numbered)]
 
 
-def read_lattices(path: str | Path) -> Iterator[tuple[str, Lattice | CompactLattice]]:
+Convert = Callable[[KaldiArcs], Lattice | CompactLattice]
+
+
+def read_lattices(path: str | Path, convert: Convert = to_lattice_arrays) -> Iterator[tuple[str, Lattice | CompactLattice]]:
     """Yields (utterance, lattice) of an archive, or of all lat.N.gz of a decoding directory, in the order of the file.
 
     Binary or text, .gz or not, is seen from the content. Little more than a lattice is held at a time. See
     `kaldi_arcs.to_lattice_arrays` for the order of states; Kaldi's files do not tell `reached_final`: it is True.
 
+    Args:
+        path: "-" is standard input.
+        convert: what makes a lattice of what a file holds; raises ValueError.
+
     Raises:
         AsrtoolError: no such file, something else than lattices, damaged or truncated; the line names file and utterance.
     """
+    path = "/dev/stdin" if str(path) == "-" else path
     for file in lattice_files(path) if Path(path).is_dir() else [Path(path)]:
-        yield from _read_file(file)
+        yield from _read_file(file, convert)
 
 
-def _read_file(path: Path) -> Iterator[tuple[str, Lattice | CompactLattice]]:
+def _read_file(path: Path, convert: Convert) -> Iterator[tuple[str, Lattice | CompactLattice]]:
     with opened(path, "no such lattice archive; decode first") as file:
-        source = _Source(file, path)
+        source = _Source(file, path, convert)
         if not source.more():
             raise AsrtoolError(f"{path}: an empty file; make it again")
         while (item := source.next_lattice()) is not None:
@@ -60,8 +70,8 @@ def _read_file(path: Path) -> Iterator[tuple[str, Lattice | CompactLattice]]:
 class _Source:
     """What was read of a file and not used yet."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self.file, self.path = file, path
+    def __init__(self, file: BinaryIO, path: Path, convert: Convert) -> None:
+        self.file, self.path, self.convert = file, path, convert
         self.data, self.position, self.ended = b"", 0, False
 
     def more(self) -> bool:
@@ -86,7 +96,7 @@ class _Source:
         self.position = match.end()
         try:
             arcs = self._text() if match[2].endswith(b"\n") else self._binary(utterance)
-            return utterance, to_lattice_arrays(arcs)
+            return utterance, self.convert(arcs)
         except ValueError as error:
             raise self.error(utterance, str(error)) from None
 
@@ -115,9 +125,9 @@ class _Source:
 def write_lattices(path: str | Path, items: Iterable[tuple[str, Lattice | CompactLattice]], binary: bool = True) -> None:
     """Writes (utterance, lattice) pairs in order, .gz by the suffix; the file appears when all are written.
 
-    The same lattices give the same bytes. Text keeps six digits of a cost, as Kaldi's does.
+    "-" is standard output. The same lattices give the same bytes. Text keeps six digits of a cost, as Kaldi's does.
     """
-    with opened_to_write(path, _COMPRESSION) as file:
+    with nullcontext(sys.stdout.buffer) if str(path) == "-" else opened_to_write(path, _COMPRESSION) as file:
         for utterance, lattice in items:
             name = utterance.encode("utf-8") + b" "
             file.write(name + format_fst(lattice) if binary else name + b"\n" + format_text(lattice) + b"\n")

@@ -94,6 +94,8 @@ def _check(arcs: KaldiArcs) -> None:
     labels = [arcs.word, arcs.string, arcs.final_string] if arcs.compact else [arcs.word, arcs.transition_id]
     if any(label.min(initial=0) < 0 for label in labels):
         raise ValueError("a word or transition-id is negative")
+    if arcs.compact and any(string.min(initial=1) < 1 for string in (arcs.string, arcs.final_string)):
+        raise ValueError("a string with the transition-id 0")
     for costs in (arcs.graph, arcs.acoustic, arcs.final_graph, arcs.final_acoustic):
         if not costs.min(initial=0) > -np.inf:  # NaN where there is one
             raise ValueError("a cost is not a number, or minus infinity")

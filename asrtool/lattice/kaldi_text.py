@@ -56,7 +56,9 @@ def _ints(column: list[bytes]) -> np.ndarray:
 
 
 def _floats(column: list[bytes]) -> np.ndarray:
-    return np.array([value.replace(b"Infinity", b"inf") or b"0" for value in column], dtype="S").astype(np.float32)
+    values = np.array([value.replace(b"Infinity", b"inf") or b"0" for value in column], dtype="S")
+    with np.errstate(over="ignore"):  # to infinity
+        return values.astype(np.float32)
 
 
 def _strings(column: list[bytes]) -> tuple[np.ndarray, np.ndarray]:

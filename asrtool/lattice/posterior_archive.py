@@ -80,7 +80,8 @@ def _read_text(path: str | Path, data: bytes) -> Iterator[tuple[str, FramePoster
                 raise ValueError
             begin = begins(np.array([len(frame) // 2 for frame in frames], np.int64))
             label = np.array([token for frame in frames for token in frame[1::2]], np.int32)
-            weight = np.array([token for frame in frames for token in frame[2::2]], np.float32)
-        except ValueError:
+            with np.errstate(over="raise"):
+                weight = np.array([token for frame in frames for token in frame[2::2]], np.float32)
+        except (ValueError, OverflowError, FloatingPointError):
             raise AsrtoolError(f"{path}: line {number}: expected 'utterance [ id weight ... ] ...'; make it again") from None
         yield utterance, FramePosteriors(begin, label, weight)

@@ -131,6 +131,6 @@ def _read_head(path: str | Path) -> dict:
     if version != VERSION:
         raise AsrtoolError(f"{path}: version {version} of the format, expected {VERSION}; {REMEDY}")
     text = start[_FIXED.size :][:length]
-    if zlib.crc32(text) != crc:
+    if not text or zlib.crc32(text) != crc:
         raise AsrtoolError(f"{path}: damaged (checksum of the head); {REMEDY}")
     return json.loads(text)

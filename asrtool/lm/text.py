@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
-from asrtool.io.kaldi_binary import read_bytes
+from asrtool.io.whole_file import read_bytes
 
 BOS, EOS = "<s>", "</s>"
 BOS_ID, EOS_ID = 0, 1

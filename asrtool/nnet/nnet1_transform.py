@@ -44,7 +44,7 @@ def input_transform(components: Sequence[Component]) -> tuple[InputTransform, li
         return InputTransform(shift, scale), rest
     offsets = leading[cut].arrays["offsets"].tolist()
     left, right = -offsets[0], offsets[-1]
-    if min(left, right) < 0 or offsets != list(range(-left, right + 1)):
+    if min(left, right) < 0 or len(offsets) != left + right + 1 or offsets != list(range(-left, right + 1)):
         raise AsrtoolError(f"nnet1: <Splice> of the frames {offsets}; only a run of frames with 0 in it can be imported")
     result = InputTransform(shift, scale, left, right)
     after_shift, after_scale = _affine(leading[cut + 1 :], leading[cut].output_dim)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.whole_file import read_text
 from asrtool.tree.context_dependency import ContextDependency, check_phone_sets, stub_map
 from asrtool.tree.event_map import PDF_CLASS, ConstantEventMap, EventMap, SplitEventMap, flatten, renumber_leaves, replace_leaves
 from asrtool.tree.merge import merge_leaves
@@ -44,13 +45,13 @@ def read_roots(path: str | Path) -> list[Root]:
         AsrtoolError: a line does not read `shared|not-shared split|not-split PHONE...`.
     """
     roots = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split()
         if (
             len(words) < 3
             or words[0] not in ("shared", "not-shared")
             or words[1] not in ("split", "not-split")
-            or not all(word.isdigit() for word in words[2:])
+            or not all(word.isdecimal() for word in words[2:])
         ):
             raise AsrtoolError(f"{path}: line {number}: expected 'shared|not-shared split|not-split PHONE-NUMBER ...'")
         roots.append(Root(tuple(sorted(map(int, words[2:]))), words[0] == "shared", words[1] == "split"))

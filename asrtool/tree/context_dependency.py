@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
-from asrtool.io.kaldi_binary import KaldiReader, KaldiWriter
+from asrtool.io.kaldi_binary import LARGEST_ID, KaldiReader, KaldiWriter
 from asrtool.tree.event_map import (
     PDF_CLASS,
     ConstantEventMap,
@@ -19,8 +19,11 @@ from asrtool.tree.event_map import (
     max_answer,
     possible_answers,
     read_event_map,
+    walk,
     write_event_map,
 )
+
+_WIDEST = 100  # phones
 
 
 class ContextDependency:
@@ -97,13 +100,19 @@ class ContextDependency:
         """Reads a `ContextDependency ... EndContextDependency` block."""
         reader.expect_token("ContextDependency")
         width, position = reader.read_int(), reader.read_int()
-        if reader.expect_token("ToLength", "ToPdf") == "ToLength":  # written by old versions of Kaldi, unused since
-            read_event_map(reader)
-            reader.expect_token("ToPdf")
-        to_pdf = read_event_map(reader)
+        if not 0 <= position < width <= _WIDEST:
+            raise reader.error(f"a context of {width} phones with the phone itself at {position}: the file is damaged")
+        try:
+            if reader.expect_token("ToLength", "ToPdf") == "ToLength":  # written by old versions of Kaldi, unused since
+                read_event_map(reader)
+                reader.expect_token("ToPdf")
+            to_pdf = read_event_map(reader)
+        except RecursionError:
+            raise reader.error("questions nested without end: the file is damaged") from None
         reader.expect_token("EndContextDependency")
         if to_pdf is None:
             raise AsrtoolError(f"{reader.name}: the tree is empty: build it again")
+        _check_nodes(to_pdf, width, reader.name)
         return cls(width, position, to_pdf)
 
     def write(self, writer: KaldiWriter) -> None:
@@ -123,6 +132,19 @@ class ContextDependency:
     def write_file(self, path: str | Path, binary: bool = True) -> None:
         with KaldiWriter.open(path, binary=binary) as writer:
             self.write(writer)
+
+
+def _check_nodes(to_pdf: EventMap, width: int, name: str) -> None:
+    """The kernels trust these numbers."""
+    for node in walk(to_pdf):
+        if isinstance(node, ConstantEventMap):
+            values, what = [node.answer], "pdf-id"
+        else:
+            if not PDF_CLASS <= node.key < width:
+                raise AsrtoolError(f"{name}: a question about phone {node.key} of a context of {width}: the file is damaged")
+            values, what = node.yes_set if isinstance(node, SplitEventMap) else [], "phone or pdf class"
+        if values and not 0 <= min(values) <= max(values) <= LARGEST_ID:
+            raise AsrtoolError(f"{name}: a {what} below 0 or far too large: the file is damaged")
 
 
 def stub_map(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.whole_file import read_text
 from asrtool.tree.stats import log_likelihood, sum_by_value
 
 
@@ -87,7 +88,7 @@ def read_questions(path: str | Path) -> list[tuple[int, ...]]:
         AsrtoolError: a line holds something else than phone numbers.
     """
     questions = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             question = tuple(sorted({int(word) for word in line.split()}))
         except ValueError:
