@@ -14,8 +14,9 @@ import numpy as np
 from asrtool.errors import AsrtoolError
 from asrtool.fst.csr import CsrGraph
 from asrtool.graph.hmm_arrays import HmmArrays
+from asrtool.graph.phone_arcs_kernels import phone_arcs
 from asrtool.graph.pronunciations import read_pronunciations
-from asrtool.graph.training_graph_kernels import assemble, list_units, phone_arcs, phones_at_nodes, successors
+from asrtool.graph.training_graph_kernels import assemble, list_units, phones_at_nodes, successors
 from asrtool.hmm.transition_model import TransitionModel
 from asrtool.io.symbols import SymbolTable
 from asrtool.tree.context_dependency import ContextDependency
@@ -75,8 +76,8 @@ class TrainingGraphCompiler:
             if not 0 <= word < len(prons.word_begin) - 1 or prons.word_begin[word] == prons.word_begin[word + 1]:
                 raise AsrtoolError(f"the word '{self.words.symbol(word)}' has no pronunciation in L.fst")
         node_final, arcs, arc_cost = phone_arcs(
-            ids, prons.word_begin, prons.phone_begin, prons.phones, prons.cost, prons.silence_phone,
-            prons.no_silence_cost, prons.silence_cost,
+            ids, prons.word_begin, prons.phone_begin, prons.phones, prons.enter, prons.leave, prons.begin, prons.end,
+            prons.silence_phone,
         )  # fmt: skip
         return self._expand(node_final, arcs, arc_cost)
 

@@ -1,4 +1,4 @@
-"""Construction of training graphs: words -> phone arcs -> HMMs in context -> states and arcs."""
+"""Construction of training graphs: phone arcs -> HMMs in context -> states and arcs."""
 
 import numpy as np
 from numba import njit
@@ -8,62 +8,6 @@ from asrtool.tree import event_map_kernels
 from asrtool.tree.event_map_kernels import map_event
 
 forget_older_than(__file__, event_map_kernels)
-
-
-@njit(nogil=True, cache=True)
-def phone_arcs(words, word_begin, phone_begin, phones, cost, silence_phone, no_silence_cost, silence_cost):
-    """The acceptor of all phone sequences of a word sequence.
-
-    Node 2i stands after word i with no silence yet, node 2i + 1 after the silence that follows word i; node 0 is the
-    start. words int32 [n]; the rest as in Pronunciations.
-
-    Returns node_final float32 [V] (infinity: not final), arcs int32 [A, 4] (source, destination, phone, word) and
-    arc_cost float32 [A].
-    """
-    silence = 1 if silence_phone > 0 else 0
-    num_nodes = 2 * words.shape[0] + 2
-    num_arcs = silence * (words.shape[0] + 1)
-    for word in words:
-        for row in range(word_begin[word], word_begin[word + 1]):
-            length = phone_begin[row + 1] - phone_begin[row]
-            num_nodes += length - 1
-            num_arcs += length + silence
-    node_final = np.full(num_nodes, np.inf, dtype=np.float32)
-    arcs = np.empty((num_arcs, 4), dtype=np.int32)
-    arc_cost = np.zeros(num_arcs, dtype=np.float32)
-    node_final[2 * words.shape[0]] = no_silence_cost
-    if silence:
-        node_final[2 * words.shape[0] + 1] = 0.0
-    arc = 0
-    node = 2 * words.shape[0] + 2
-    for position in range(words.shape[0] + 1):
-        here = 2 * position
-        if silence:
-            arcs[arc, 0], arcs[arc, 1], arcs[arc, 2], arcs[arc, 3] = here, here + 1, silence_phone, 0
-            arc_cost[arc] = silence_cost
-            arc += 1
-        if position == words.shape[0]:
-            break
-        word = words[position]
-        for row in range(word_begin[word], word_begin[word + 1]):
-            first, last = phone_begin[row], phone_begin[row + 1] - 1
-            previous = here
-            for index in range(first, last + 1):
-                following = here + 2
-                if index < last:
-                    following = node
-                    node += 1
-                arcs[arc, 0], arcs[arc, 1], arcs[arc, 2], arcs[arc, 3] = previous, following, phones[index], 0
-                if index == first:
-                    arcs[arc, 3] = word
-                    arc_cost[arc] = cost[row] + no_silence_cost
-                    if silence:
-                        arc += 1
-                        arcs[arc, 0], arcs[arc, 1], arcs[arc, 2], arcs[arc, 3] = here + 1, following, phones[index], word
-                        arc_cost[arc] = cost[row]
-                arc += 1
-                previous = following
-    return node_final, arcs, arc_cost
 
 
 @njit(nogil=True, cache=True)

@@ -1,24 +1,27 @@
 """A dictionary directory, Kaldi's data/local/dict: the lexicon and the lists of phones, read and checked."""
 
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from asrtool.errors import AsrtoolError
+from asrtool.lang.silence_probs import NUM_SILENCE_FIELDS, SilenceProbs, check_silence_fields
 
 FORBIDDEN_WORDS = ("<eps>", "<s>", "</s>", "#0")
 POSITION_SUFFIXES = ("_B", "_E", "_I", "_S")
 
 
 class Pronunciation(NamedTuple):
-    """A line of the lexicon; `probability_text` is the probability as the file spells it."""
+    """A line of the lexicon; `probability_text` is the probability as the file spells it, and so are `silence_texts`, the
+    fields of lexiconp_silprob.txt about silence (see `silence_probs`), empty for other lexicons."""
 
     word: str
     probability_text: str
     phones: tuple[str, ...]
+    silence_texts: tuple[str, ...] = ()
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Dictionary:
         silence_phones, nonsilence_phones: one list a line; the phones of a line share a root of the decision tree.
         optional_silence: the phone that may stand between words.
         extra_questions: sets of phones the decision tree may ask about besides the automatic ones.
+        silence_probs: of silence at the ends of an utterance, where the entries have silence probabilities too.
     """
 
     path: Path
@@ -38,11 +42,12 @@ class Dictionary:
     nonsilence_phones: list[list[str]]
     optional_silence: str
     extra_questions: list[list[str]]
+    silence_probs: SilenceProbs | None = None
 
     @classmethod
     def load(cls, directory: str | Path) -> "Dictionary":
-        """Reads lexiconp.txt (else lexicon.txt), silence_phones.txt, nonsilence_phones.txt, optional_silence.txt and,
-        where there is one, extra_questions.txt.
+        """Reads lexiconp_silprob.txt with silprob.txt (else lexiconp.txt, else lexicon.txt), silence_phones.txt,
+        nonsilence_phones.txt, optional_silence.txt and, where there is one, extra_questions.txt.
 
         Raises:
             AsrtoolError: a file is missing or empty, or a line does not fit; names the file and the line.
@@ -60,15 +65,18 @@ class Dictionary:
             for number, fields in _lines(questions_path):
                 _check_phones(questions_path, number, fields, seen)
                 questions.append(fields)
-        return cls(directory, _read_lexicons(directory, seen), silence, nonsilence, optional, questions)
+        entries = _read_lexicons(directory, seen)
+        silence_probs = SilenceProbs.read(directory / "silprob.txt") if entries[0].silence_texts else None
+        return cls(directory, entries, silence, nonsilence, optional, questions, silence_probs)
 
     def words(self) -> list[str]:
         """The words of the lexicon in the C locale's order."""
         return sorted({entry.word for entry in self.entries})  # code points sort as UTF-8 bytes do
 
 
-def read_lexicon(path: Path, with_probabilities: bool) -> list[tuple[int, Pronunciation]]:
-    """The (line number, entry) pairs of a lexicon.txt or lexiconp.txt; phones are not checked against lists."""
+def read_lexicon(path: Path, with_probabilities: bool, with_silence: bool = False) -> list[tuple[int, Pronunciation]]:
+    """The (line number, entry) pairs of a lexicon.txt, lexiconp.txt or (with_silence) lexiconp_silprob.txt; phones are not
+    checked against lists."""
     entries: list[tuple[int, Pronunciation]] = []
     first_line: dict[tuple, int] = {}
     for number, (word, *phones) in _lines(path):
@@ -80,36 +88,44 @@ def read_lexicon(path: Path, with_probabilities: bool) -> list[tuple[int, Pronun
             probability = phones.pop(0) if phones else ""
             if not _is_probability(probability):
                 raise AsrtoolError(f"{where}: word '{word}': expected a probability in (0, 1], found '{probability}'")
+        silence_texts = ()
+        if with_silence:
+            silence_texts, phones = tuple(phones[:NUM_SILENCE_FIELDS]), phones[NUM_SILENCE_FIELDS:]
+            check_silence_fields(silence_texts, f"{where}: word '{word}'")
         if not phones:
             raise AsrtoolError(f"{where}: word '{word}': empty pronunciation; give it phones or remove the line")
         key = (word, *phones)
         if key in first_line:
             raise AsrtoolError(f"{where}: word '{word}': the same entry stands at line {first_line[key]}; remove one")
         first_line[key] = number
-        entries.append((number, Pronunciation(word, probability, tuple(phones))))
+        entries.append((number, Pronunciation(word, probability, tuple(phones), silence_texts)))
     if not entries:
         raise AsrtoolError(f"{path}: no entries")
     return entries
 
 
+LEXICONS = (("lexicon.txt", False, False), ("lexiconp.txt", True, False), ("lexiconp_silprob.txt", True, True))
+
+
 def _read_lexicons(directory: Path, known_phones: dict[str, str]) -> list[Pronunciation]:
-    plain_path, weighted_path = directory / "lexicon.txt", directory / "lexiconp.txt"
-    if (directory / "lexiconp_silprob.txt").exists():
-        print(f"WARNING: {directory}/lexiconp_silprob.txt: silence probabilities per word are not used", file=sys.stderr)
-    plain = read_lexicon(plain_path, with_probabilities=False) if plain_path.exists() else None
-    weighted = read_lexicon(weighted_path, with_probabilities=True) if weighted_path.exists() else None
-    if plain is None and weighted is None:
+    """The entries of the lexicon that says most; all that are there must have the same entries in the same order."""
+    found = [
+        (directory / name, read_lexicon(directory / name, probabilities, silence))
+        for name, probabilities, silence in LEXICONS
+        if (directory / name).exists()
+    ]
+    if not found:
         raise AsrtoolError(f"{directory}: neither lexicon.txt nor lexiconp.txt")
-    for path, entries in ((plain_path, plain), (weighted_path, weighted)):
-        for number, entry in entries or []:
+    for path, entries in found:
+        for number, entry in entries:
             _check_phones(path, number, entry.phones, known_phones, f"word '{entry.word}': ")
-    if plain is not None and weighted is not None:
-        for (number, entry), (_, other) in zip(plain, weighted):
+    for (path, entries), (other_path, others) in pairwise(found):
+        for (number, entry), (_, other) in zip(entries, others):
             if (entry.word, entry.phones) != (other.word, other.phones):
-                raise AsrtoolError(f"{plain_path}: line {number}: differs from {weighted_path}; remove the old one")
-        if len(plain) != len(weighted):
-            raise AsrtoolError(f"{plain_path}: {len(plain)} entries, {weighted_path} has {len(weighted)}; remove the old one")
-    return [entry for _, entry in (plain if weighted is None else weighted)]
+                raise AsrtoolError(f"{path}: line {number}: differs from {other_path}; remove the old one")
+        if len(entries) != len(others):
+            raise AsrtoolError(f"{path}: {len(entries)} entries, {other_path} has {len(others)}; remove the old one")
+    return [entry for _, entry in found[-1][1]]
 
 
 def _read_phones(path: Path, seen: dict[str, str]) -> list[list[str]]:

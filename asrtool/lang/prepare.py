@@ -7,10 +7,12 @@ from pathlib import Path
 
 from asrtool.errors import AsrtoolError
 from asrtool.fst.lexicon_fst import LexiconArcs, OptionalSilence, write_lexicon_fst
+from asrtool.fst.silence_lexicon_fst import SilenceArcs, SilenceEnds, write_silence_lexicon_fst
 from asrtool.io.atomic_file import write_text
 from asrtool.io.symbols import SymbolTable
 from asrtool.lang.dictionary import Dictionary, Pronunciation
 from asrtool.lang.phones import PhoneVariants, add_disambiguation, phone_files, topology_text
+from asrtool.lang.silence_probs import SilenceProbs
 from asrtool.lang.subword_lexicon import place_units, write_subword_lexicon_fst
 
 
@@ -21,7 +23,7 @@ class LangOptions:
     Attributes:
         position_dependent_phones: mark phones with their place in the word (_B, _E, _I, _S).
         num_sil_states, num_nonsil_states: emitting HMM states of silence and other phones.
-        sil_prob: probability of silence between words, 0 <= sil_prob < 1.
+        sil_prob: probability of silence between words, 0 <= sil_prob < 1; not used where the dictionary has lexiconp_silprob.txt.
         share_silence_phones: all silence phones share their pdfs.
         word_mark: the words are subword units; those that begin a word begin with this mark, and silence stands only before them.
     """
@@ -43,6 +45,8 @@ def prepare_lang(dict_dir: str | Path, oov_word: str, tmp_dir: str | Path, lang_
     if not 0.0 <= options.sil_prob < 1.0:
         raise AsrtoolError(f"--sil-prob {options.sil_prob}: expected 0 <= sil-prob < 1")
     dictionary = Dictionary.load(dict_dir)
+    if dictionary.silence_probs and options.word_mark:
+        raise AsrtoolError(f"{dictionary.path}/lexiconp_silprob.txt: subword units have no silence of their own; remove the file")
     words = dictionary.words()
     if oov_word not in words:
         raise AsrtoolError(f"{dictionary.path}: the lexicon has no entry for the out-of-vocabulary word '{oov_word}'; add one")
@@ -76,14 +80,21 @@ def prepare_lang(dict_dir: str | Path, oov_word: str, tmp_dir: str | Path, lang_
     topology = topology_text(ids["nonsilence"], ids["silence"], options.num_nonsil_states, options.num_sil_states)
     write_text(lang_dir / "topo", topology)
 
+    tables = (phone_table, word_table)
+    silence_ids = (phone_table.id(dictionary.optional_silence), phone_table.id(f"#{num_disambig}"))
+    pass_through = (phone_table.id("#0"), word_table.id("#0"))
+    if dictionary.silence_probs:
+        ends = _silence_ends(dictionary.silence_probs, silence_ids[0])
+        write_silence_lexicon_fst(lang_dir / "L.fst", _silence_arcs(entries, *tables), ends)
+        ends = ends._replace(disambig_id=silence_ids[1])
+        write_silence_lexicon_fst(lang_dir / "L_disambig.fst", _silence_arcs(disambiguated, *tables), ends, pass_through)
+        return
     silence = disambig_silence = None
     if options.sil_prob > 0.0:
-        silence = OptionalSilence(options.sil_prob, phone_table.id(dictionary.optional_silence))
-        disambig_silence = silence._replace(disambig_id=phone_table.id(f"#{num_disambig}"))
-    write_fst(lang_dir / "L.fst", _as_ids(entries, phone_table, word_table), silence=silence)
-    pass_through = (phone_table.id("#0"), word_table.id("#0"))
-    arcs = _as_ids(disambiguated, phone_table, word_table)
-    write_fst(lang_dir / "L_disambig.fst", arcs, silence=disambig_silence, pass_through=pass_through)
+        silence = OptionalSilence(options.sil_prob, silence_ids[0])
+        disambig_silence = silence._replace(disambig_id=silence_ids[1])
+    write_fst(lang_dir / "L.fst", _as_ids(entries, *tables), silence=silence)
+    write_fst(lang_dir / "L_disambig.fst", _as_ids(disambiguated, *tables), silence=disambig_silence, pass_through=pass_through)
 
 
 def _align_lexicon(entries: list[Pronunciation], optional_silence: str) -> list[str]:
@@ -94,15 +105,36 @@ def _align_lexicon(entries: list[Pronunciation], optional_silence: str) -> list[
 
 def _as_ids(entries: list[Pronunciation], phones: SymbolTable, words: SymbolTable) -> list[LexiconArcs]:
     return [
-        LexiconArcs(words.id(word), -math.log(float(probability)), [phones.id(phone) for phone in pronunciation])
-        for word, probability, pronunciation in entries
+        LexiconArcs(words.id(entry.word), -math.log(float(entry.probability_text)), [phones.id(phone) for phone in entry.phones])
+        for entry in entries
     ]
 
 
+def _silence_arcs(entries: list[Pronunciation], phones: SymbolTable, words: SymbolTable) -> list[SilenceArcs]:
+    result = []
+    for (word_id, cost, phone_ids), entry in zip(_as_ids(entries, phones, words), entries):
+        silence_after, with_silence, without = (float(text) for text in entry.silence_texts)
+        enter = (cost - math.log(without), cost - math.log(with_silence))
+        result.append(SilenceArcs(word_id, phone_ids, enter, (-math.log(1.0 - silence_after), -math.log(silence_after))))
+    return result
+
+
+def _silence_ends(probs: SilenceProbs, silence_phone_id: int) -> SilenceEnds:
+    begin = (-math.log(1.0 - probs.begin), -math.log(probs.begin))
+    return SilenceEnds(begin, (-math.log(probs.end_none), -math.log(probs.end_silence)), silence_phone_id)
+
+
 def _write_tmp(tmp_dir: Path, entries: list[Pronunciation], disambiguated: list[Pronunciation], num_disambig: int) -> None:
-    for name, separator, lexicon in (("lexiconp.txt", " ", entries), ("lexiconp_disambig.txt", "\t", disambiguated)):
-        lines = (f"{word}{separator}{probability}{separator}{' '.join(phones)}\n" for word, probability, phones in lexicon)
+    base = "lexiconp_silprob" if entries[0].silence_texts else "lexiconp"
+    for name, separator, lexicon in ((f"{base}.txt", " ", entries), (f"{base}_disambig.txt", "\t", disambiguated)):
+        lines = (
+            separator.join([word, probability, *silence_texts, " ".join(phones)]) + "\n"
+            for word, probability, phones, silence_texts in lexicon
+        )
         write_text(tmp_dir / name, "".join(lines))
+    if entries[0].silence_texts:  # the other form too, with Kaldi's tabs
+        lines = ("\t".join([entry.word, entry.probability_text, *entry.phones]) + "\t\n" for entry in entries)
+        write_text(tmp_dir / "lexiconp.txt", "".join(lines))
     write_text(tmp_dir / "lex_ndisambig", f"{num_disambig}\n")
 
 

@@ -14,6 +14,7 @@ from asrtool.tree.context_dependency import ContextDependency, stub_map
 from asrtool.tree.event_map import ConstantEventMap, SplitEventMap, max_answer, replace_leaves
 
 LEXICON = "<UNK> 1.0 SPN\na 0.7 A\na 0.3 B\nab 1.0 A B\nba 0.4 B A B\nba 0.6 B B\ncab 1.0 A A B\n"
+SILENCE_PROBS = ("0.2 1.3 0.9", "0.6 0.4 1.2", "0.5 1.0 1.0")  # given out to the entries in turn
 ARPA = """\\data\\
 ngram 1=6
 ngram 2=3
@@ -67,16 +68,17 @@ def random_log_probs(model: TransitionModel, seed: int = 0) -> None:
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory):
-    """toy(positions=True, sil_prob=0.3, width=3, chain=False, num_splits=20) -> lang, lang_test, tree, model and their paths."""
+    """toy(positions=True, sil_prob=0.3, width=3, chain=False, num_splits=20, silprob=False) -> lang, lang_test, tree, model
+    and their paths; with silprob, silence is as probable as each pronunciation says."""
     made = {}
 
-    def build(positions=True, sil_prob=0.3, width=3, chain=False, num_splits=20):
-        key = (positions, sil_prob, width, chain, num_splits)
+    def build(positions=True, sil_prob=0.3, width=3, chain=False, num_splits=20, silprob=False):
+        key = (positions, sil_prob, width, chain, num_splits, silprob)
         if key not in made:
             made[key] = build_new(*key)
         return made[key]
 
-    def build_new(positions, sil_prob, width, chain, num_splits):
+    def build_new(positions, sil_prob, width, chain, num_splits, silprob):
         directory = tmp_path_factory.mktemp("toy")
         (directory / "dict").mkdir()
         for name, text in {
@@ -86,6 +88,11 @@ def toy(tmp_path_factory):
             "lexiconp.txt": LEXICON,
         }.items():
             (directory / "dict" / name).write_text(text)
+        if silprob:
+            lines = [line.split(" ", 2) for line in LEXICON.splitlines()]
+            texts = (f"{word} {share} {SILENCE_PROBS[k % 3]} {phones}\n" for k, (word, share, phones) in enumerate(lines))
+            (directory / "dict" / "lexiconp_silprob.txt").write_text("".join(texts))
+            (directory / "dict" / "silprob.txt").write_text("<s> 0.8\n</s>_s 1.6\n</s>_n 0.3\noverall 0.4\n")
         options = LangOptions(position_dependent_phones=positions, sil_prob=sil_prob)
         prepare_lang(directory / "dict", "<UNK>", directory / "tmp", directory / "lang", options)
         (directory / "lm.arpa").write_text(ARPA)

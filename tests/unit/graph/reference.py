@@ -37,16 +37,16 @@ def graph_viterbi(graph: CsrGraph, model, acoustic_cost: np.ndarray) -> float:
 def phone_sequences(pronunciations, words):
     """(phones, cost) of every choice of pronunciations and silences for a sequence of word ids."""
     silence = pronunciations.silence_phone
-    slots = [[((), pronunciations.no_silence_cost)]]
-    if silence:
-        slots[0].append(((silence,), pronunciations.silence_cost))
-    choices = [slots[0]]
-    for word in words:
-        choices += [pronunciations.of_word(word), slots[0]]
-    for choice in itertools.product(*choices):
-        phones = tuple(phone for part, _ in choice for phone in part)
-        if phones:
-            yield phones, sum(cost for _, cost in choice)
+    between = [((), 0)] + ([((silence,), 1)] if silence else [])
+    for choice in itertools.product(*(pronunciations.of_word(word) for word in words)):
+        for silences in itertools.product(between, repeat=len(words) + 1):
+            phones, before = silences[0]
+            cost = float(pronunciations.begin[before])
+            for (own, enter, leave), (after, kind) in zip(choice, silences[1:]):
+                cost += enter[before] + leave[kind]
+                phones, before = (*phones, *own, *after), kind
+            if phones:
+                yield phones, cost + float(pronunciations.end[before])
 
 
 def hmm_viterbi(phones, tree, model, costs, acoustic_cost) -> float:

@@ -25,6 +25,7 @@ SETTINGS = [
     {"width": 1},
     {"width": 2, "positions": False},
     {"width": 2, "chain": True},
+    {"silprob": True},
 ]
 
 
@@ -85,11 +86,48 @@ def test_pronunciations_of_l_fst(toy):
     symbols = dict(line.split() for line in (made.lang / "phones.txt").read_text().splitlines())
     words = dict(line.split() for line in (made.lang / "words.txt").read_text().splitlines())
     assert prons.silence_phone == int(symbols["SIL"])
-    assert (prons.silence_cost, prons.no_silence_cost) == pytest.approx((-np.log(0.3), -np.log(0.7)), rel=1e-5)
-    ba = dict(prons.of_word(int(words["ba"])))
+    none_or_silence = pytest.approx((-np.log(0.7), -np.log(0.3)), rel=1e-5)
+    assert tuple(prons.begin) == none_or_silence and tuple(prons.end) == (0.0, 0.0)
+    ba = prons.of_word(int(words["ba"]))
     b, a = int(symbols["B"]), int(symbols["A"])  # Kaldi's lexiconp costs: the log of the probability itself
-    assert ba == {(b, a, b): pytest.approx(-np.log(0.4), rel=1e-5), (b, b): pytest.approx(-np.log(0.6), rel=1e-5)}
+    assert {phones: enter for phones, enter, _ in ba} == {
+        (b, a, b): pytest.approx((-np.log(0.4), -np.log(0.4)), rel=1e-5),
+        (b, b): pytest.approx((-np.log(0.6), -np.log(0.6)), rel=1e-5),
+    }
+    assert [leave for _, _, leave in ba] == [none_or_silence, none_or_silence]
     assert prons.of_word(0) == [] and prons.of_word(10**6) == []
+
+
+def test_silence_probabilities_of_l_fst(toy):
+    prons = read_pronunciations(toy(silprob=True).lang / "L.fst")
+    words = dict(line.split() for line in (toy(silprob=True).lang / "words.txt").read_text().splitlines())
+    assert tuple(np.exp(-prons.begin)) == pytest.approx((0.2, 0.8)) and tuple(np.exp(-prons.end)) == pytest.approx((0.3, 1.6))
+    found = {
+        len(phones): (np.exp(-np.array(enter)), np.exp(-np.array(leave)))
+        for phones, enter, leave in prons.of_word(int(words["ba"]))
+    }
+    enter, leave = found[3]  # the fifth entry of the lexicon: 0.6 0.4 1.2
+    assert enter == pytest.approx((0.4 * 1.2, 0.4 * 0.4)) and leave == pytest.approx((0.4, 0.6))
+    enter, leave = found[2]
+    assert enter == pytest.approx((0.6, 0.6)) and leave == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda graph: replace(graph, start=int(np.flatnonzero(np.isfinite(graph.final_cost))[0])), "the start is not that of"),
+        (lambda graph: replace(graph, arc_ilabel=graph.arc_ilabel + (graph.arc_source == 2)), "follows only one of them"),
+        (
+            lambda graph: replace(graph, arc_nextstate=np.where(graph.arc_nextstate == 2, 1, graph.arc_nextstate)),
+            "the start is not",
+        ),
+    ],
+)
+def test_damaged_silence_probabilities_of_l_fst(toy, tmp_path, change, message):
+    graph = CsrGraph.from_fst_file(toy(silprob=True).lang / "L.fst")
+    change(graph).write_fst_file(tmp_path / "L.fst", "vector")
+    with pytest.raises(AsrtoolError, match=message):
+        read_pronunciations(tmp_path / "L.fst")
 
 
 def copy_lang(made, tmp_path) -> Path:
@@ -141,10 +179,10 @@ def test_word_without_pronunciation(toy):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda graph: replace(graph, final_cost=np.zeros_like(graph.final_cost)), "final states, expected the one"),
+        (lambda graph: replace(graph, final_cost=np.zeros_like(graph.final_cost)), "final states, expected those"),
         (lambda graph: replace(graph, start=int(graph.num_states - 1)), "the start is not that of make_lexicon_fst"),
         (lambda graph: replace(graph, arc_olabel=np.zeros_like(graph.arc_olabel)), "phones without a word"),
-        (lambda graph: replace(graph, arc_cost=graph.arc_cost * np.arange(graph.num_arcs)), "silence probabilities of its own"),
+        (lambda graph: replace(graph, arc_cost=graph.arc_cost * np.arange(graph.num_arcs)), "its silence is not as probable as"),
     ],
 )
 def test_other_layouts_of_l_fst(toy, tmp_path, change, message):
