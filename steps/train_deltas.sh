@@ -16,6 +16,7 @@ power=0.25           # Gaussians go by occupancy to this power
 cluster_thresh=-1    # for merging leaves of the tree
 cmvn_opts=           # e.g. "--norm-vars=true"
 delta_opts=          # e.g. "--delta-order=1"
+context_opts=        # e.g. "--context-width=2 --central-position=1" for left biphones; default: triphones
 scale_opts="--transition-scale 1.0 --acoustic-scale 0.1 --self-loop-scale 0.1"
 max_failed=0.25      # share of utterances that may fail to align
 memory_limit=2048    # MiB of features to keep in memory; beyond it they are read again in each iteration
@@ -27,7 +28,7 @@ if [ $# != 6 ]; then
   echo "Usage: $0 [options] <num-leaves> <tot-gauss> <data-dir> <lang-dir> <alignment-dir> <exp-dir>" >&2
   echo "e.g.: $0 --nj 2 --boost-silence 1.25 2000 10000 data/train data/lang exp/mono_ali exp/tri1" >&2
   echo "Options: --nj --cmd --num-iters --max-iter-inc --boost-silence --realign-iters --beam --retry-beam --power" >&2
-  echo "  --cluster-thresh --cmvn-opts --delta-opts --scale-opts --max-failed --memory-limit --seed" >&2
+  echo "  --cluster-thresh --cmvn-opts --delta-opts --context-opts --scale-opts --max-failed --memory-limit --seed" >&2
   exit 1
 fi
 num_leaves=$1
@@ -46,6 +47,6 @@ mkdir -p "$dir/log"
 $cmd --num-threads "$nj" "$dir/log/train_deltas.log" asrtool train-deltas --nj "$nj" --num-iters "$num_iters" \
   --max-iter-inc "$max_iter_inc" --boost-silence "$boost_silence" --realign-iters "$realign_iters" --beam "$beam" \
   --retry-beam "$retry_beam" --power "$power" --cluster-thresh "$cluster_thresh" \
-  "--cmvn-opts=$cmvn_opts" "--delta-opts=$delta_opts" $scale_opts --max-failed "$max_failed" \
+  "--cmvn-opts=$cmvn_opts" "--delta-opts=$delta_opts" "--context-opts=$context_opts" $scale_opts --max-failed "$max_failed" \
   --memory-limit "$memory_limit" --seed "$seed" "$num_leaves" "$totgauss" "$data" "$lang" "$alidir" "$dir"
 head -n 4 "$dir/alignment_summary.txt" >&2

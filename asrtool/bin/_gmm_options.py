@@ -24,11 +24,40 @@ def add_feature_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--delta-opts", default="", help="--delta-opts=--delta-order=1 (default: first and second differences)")
 
 
+def add_triphone_options(options: argparse.ArgumentParser) -> None:
+    """With the positional arguments of the trainings that start from another model's alignments."""
+    options.add_argument("--cluster-thresh", type=float, default=-1, help="for merging leaves (default -1: as splitting)")
+    options.add_argument(
+        "--context-opts", default="", help='"--context-width=2 --central-position=1" for left biphones (default: triphones)'
+    )
+    options.add_argument("num_leaves", type=int, help="leaves of the tree")
+    options.add_argument("totgauss", type=int, help="Gaussians in the end")
+    options.add_argument("data_dir")
+    options.add_argument("lang_dir")
+    options.add_argument("alignment_dir", help="with ali.*.gz and final.mdl")
+    options.add_argument("exp_dir")
+
+
 def realign_iterations(args: argparse.Namespace, default: tuple[int, ...]) -> tuple[int, ...]:
-    words = args.realign_iters.split()
-    if not all(word.isdigit() for word in words):
-        raise AsrtoolError(f"--realign-iters '{args.realign_iters}': expected iteration numbers")
-    return tuple(map(int, words)) or default
+    return iterations(args.realign_iters, "--realign-iters") or default
+
+
+def iterations(text: str, name: str) -> tuple[int, ...]:
+    """Iteration numbers of an option, "2 4 6 12"."""
+    if not all(word.isdecimal() for word in text.split()):
+        raise AsrtoolError(f"{name} '{text}': expected iteration numbers")
+    return tuple(map(int, text.split()))
+
+
+def context_options(args: argparse.Namespace) -> dict[str, int]:
+    """--context-opts as arguments of TriphoneOptions."""
+    values = {}
+    for word in args.context_opts.split():
+        name, _, value = word.partition("=")
+        if name not in ("--context-width", "--central-position") or not value.isdecimal():
+            raise AsrtoolError(f"--context-opts: '{word}': only --context-width=N and --central-position=N are known")
+        values[name[2:].replace("-", "_")] = int(value)
+    return values
 
 
 def training_options(

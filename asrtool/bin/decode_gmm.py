@@ -1,5 +1,6 @@
 """Decode a data directory with a GMM: lattices and the best word sequences."""
 
+import sys
 from pathlib import Path
 
 from asrtool.arguments import existing_path, parser
@@ -20,22 +21,26 @@ def main(arguments: list[str]) -> int:
     from asrtool.decoder.decode_data import decode_data, fingerprint, is_done, one_by_one
     from asrtool.decoder.graph_dir import load_graph
     from asrtool.decoder.make_decoder import make_decoder
-    from asrtool.feat.pipeline import FeaturePipeline
-    from asrtool.gmm.feature_options import read_feature_options
+    from asrtool.gmm.features import open_features
     from asrtool.gmm.model import read_model
 
     search, models = search_options(args), language_models(args)
     inputs = [args.model, args.graph_dir / "HCLG.fst", args.data_dir / "feats.scp", *models]
+    inputs += [path for path in (args.model.parent / "final.mat", args.model.parent / "splice_opts") if path.is_file()]
     made_from = fingerprint(inputs, search, args.lattice, args.determinize_lattice)
     if is_done(args.out_dir, made_from):
         return 0
+    if args.model.name == "final.mdl" and (args.model.parent / "final.alimdl").is_file():
+        print(
+            f"WARNING: {args.model}: is for features with fMLLR transforms: steps/decode_fmllr.sh estimates them", file=sys.stderr
+        )
     transition_model, gmm = read_model(args.model)
     graph, words = load_graph(args.graph_dir, transition_model)
-    pipeline = FeaturePipeline(args.data_dir, read_feature_options(args.model.parent))
+    features = open_features(args.data_dir, args.model.parent)
     decode_data(
         make_decoder(graph, words, search, models),
-        one_by_one(lambda utterance: gmm.loglikes(pipeline(utterance))),
-        pipeline.utterances(),
+        one_by_one(lambda utterance: gmm.loglikes(features(utterance))),
+        features.utterances(),
         words,
         args.out_dir,
         made_from,

@@ -8,11 +8,23 @@ from asrtool.feat.pipeline import FeatureOptions
 from asrtool.io.atomic_file import write_text
 
 _TRUE = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
-FILES = ("cmvn_opts", "delta_opts")
+_NUMBERS = {
+    "delta_opts": {"delta-order": "delta_order", "delta-window": "delta_window"},
+    "splice_opts": {"left-context": "splice_left", "right-context": "splice_right"},
+}
+SPLICE_CONTEXT = 4  # of Kaldi's splice-feats
+MATRIX_FILES = ("final.mat", "full.mat")
+FILES = ("cmvn_opts", "delta_opts", "splice_opts", *MATRIX_FILES)
 
 
-def parse_feature_options(cmvn_opts: str = "", delta_opts: str = "") -> FeatureOptions:
-    """Kaldi's command-line options of apply-cmvn and add-deltas -> FeatureOptions (speaker CMVN, two differences by default).
+def parse_feature_options(cmvn_opts: str = "", delta_opts: str = "", splice_opts: str | None = None) -> FeatureOptions:
+    """Kaldi's command-line options -> FeatureOptions.
+
+    Args:
+        cmvn_opts: of apply-cmvn; by default the speaker's mean is subtracted.
+        delta_opts: of add-deltas; two differences by default.
+        splice_opts: of splice-feats; given, even as an empty text, it stands for spliced features (4 frames to each side by
+            default), which have no differences: delta_opts are then not looked at.
 
     Raises:
         AsrtoolError: an option that is not known here.
@@ -25,13 +37,23 @@ def parse_feature_options(cmvn_opts: str = "", delta_opts: str = "") -> FeatureO
             options = replace(options, norm_vars=_TRUE[value])
         else:
             raise AsrtoolError(f"cmvn_opts: '--{name}={value}': only --norm-means and --norm-vars, true or false, are known")
-    for name, value in _split(delta_opts, "delta_opts"):
-        if name not in ("delta-order", "delta-window") or not value.isdigit():
-            raise AsrtoolError(f"delta_opts: '--{name}={value}': only --delta-order and --delta-window, with a number, are known")
+    if splice_opts is None:
+        return _numbers(options, delta_opts, "delta_opts")
+    spliced = replace(options, delta_order=0, splice_left=SPLICE_CONTEXT, splice_right=SPLICE_CONTEXT)
+    return _numbers(spliced, splice_opts, "splice_opts")
+
+
+def _numbers(options: FeatureOptions, text: str, where: str) -> FeatureOptions:
+    """With the options of `text`, all of which are numbers."""
+    known = _NUMBERS[where]
+    for name, value in _split(text, where):
+        if name not in known or not value.isdecimal():
+            names = " and ".join(f"--{one}" for one in known)
+            raise AsrtoolError(f"{where}: '--{name}={value}': only {names}, with a number, are known")
         try:
-            options = replace(options, **{name.replace("-", "_"): int(value)})
+            options = replace(options, **{known[name]: int(value)})
         except ValueError as error:
-            raise AsrtoolError(f"delta_opts: {error}") from None
+            raise AsrtoolError(f"{where}: {error}") from None
     return options
 
 
@@ -46,24 +68,33 @@ def _split(text: str, where: str) -> list[tuple[str, str]]:
 
 
 def read_feature_options(directory: str | Path) -> FeatureOptions:
-    """What the model in a GMM experiment directory takes.
+    """What the model in a GMM experiment directory takes, up to final.mat: with that file spliced features, else differences.
 
     Raises:
-        AsrtoolError: an unknown option, or a model on transformed features (final.mat), which the GMM steps cannot use.
+        AsrtoolError: an unknown option.
     """
     directory = Path(directory)
-    if (directory / "final.mat").exists():
-        raise AsrtoolError(f"{directory}/final.mat: models on LDA or fMLLR features are not supported; use one on deltas")
-    texts = [(directory / name).read_text() if (directory / name).is_file() else "" for name in FILES]
+    cmvn_opts, delta_opts, splice_opts = (_read(directory / name) for name in ("cmvn_opts", "delta_opts", "splice_opts"))
     try:
-        return parse_feature_options(*texts)
+        return parse_feature_options(cmvn_opts, delta_opts, splice_opts if (directory / "final.mat").exists() else None)
     except AsrtoolError as error:
         raise AsrtoolError(f"{directory}/{error}") from None
 
 
-def write_feature_options(directory: str | Path, cmvn_opts: str, delta_opts: str) -> None:
-    """Writes cmvn_opts, and delta_opts where it says something, as Kaldi's training steps do."""
+def _read(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+def write_feature_options(directory: str | Path, cmvn_opts: str, delta_opts: str = "", splice_opts: str | None = None) -> None:
+    """Writes the files, as Kaldi's training steps do: cmvn_opts always, delta_opts where it says something, splice_opts where
+    it is not None; files of an earlier model of another kind are removed."""
     directory = Path(directory)
     write_text(directory / "cmvn_opts", cmvn_opts.strip() + "\n")
-    if delta_opts.strip():
-        write_text(directory / "delta_opts", delta_opts.strip() + "\n")
+    for name, text in (("delta_opts", delta_opts.strip() or None), ("splice_opts", splice_opts)):
+        if text is None:
+            (directory / name).unlink(missing_ok=True)
+        else:
+            write_text(directory / name, text.strip() + "\n")
+    if splice_opts is None:
+        for name in MATRIX_FILES:
+            (directory / name).unlink(missing_ok=True)

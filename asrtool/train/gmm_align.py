@@ -5,8 +5,7 @@ from pathlib import Path
 
 from asrtool.data.data_dir import DataDir
 from asrtool.errors import AsrtoolError
-from asrtool.feat.pipeline import FeaturePipeline
-from asrtool.gmm.feature_options import read_feature_options
+from asrtool.gmm.features import open_features
 from asrtool.gmm.model import read_model
 from asrtool.train.align_data import AlignDataOptions, align_data, check_model_files
 from asrtool.train.align_pass import AlignReport
@@ -35,10 +34,11 @@ def align_si(
     check_model_files(source_dir, lang, "train a model there first")
     transition_model, model = read_model(source_dir / "final.mdl")
     data = DataDir.load(data_dir)
-    corpus = GmmCorpus(FeaturePipeline(data, read_feature_options(source_dir)), data.text, options.run.memory_limit_mib)
+    corpus = GmmCorpus(open_features(data, source_dir), data.text, options.run.memory_limit_mib)
     if corpus.dim != model.dim:
         raise AsrtoolError(
-            f"{data.path}/feats.scp: features have dimension {corpus.dim} with deltas, {source_dir}/final.mdl takes {model.dim}"
+            f"{data.path}/feats.scp: features have dimension {corpus.dim} with deltas or final.mat, "
+            f"{source_dir}/final.mdl takes {model.dim}"
         )
     parameters = model.boosted_parameters(pdfs_of_phones(transition_model, lang.optional_silence), options.boost_silence)
     scores = gmm_scores(model, parameters)

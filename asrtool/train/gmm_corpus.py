@@ -5,7 +5,7 @@ stays in memory; beyond it features are read and graphs compiled again in every 
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,12 +14,13 @@ import numpy as np
 
 from asrtool.errors import AsrtoolError
 from asrtool.fst.csr import CsrGraph
+from asrtool.gmm.features import apply_transform
 
 BATCH_FRAMES = 1_000_000
 
 
 class FeatureSource(Protocol):
-    """What feat.pipeline.FeaturePipeline offers."""
+    """What gmm.features.GmmFeatures and feat.pipeline.FeaturePipeline offer; transforms of speakers need `data` too."""
 
     def utterances(self) -> list[str]: ...
     def num_frames(self, utterance: str) -> int: ...
@@ -76,14 +77,28 @@ class GmmCorpus:
         self.first_frame = np.concatenate([[0], np.cumsum(frames)])
         self.dim = source.dim
         self.batches = _split(frames, batch_frames)
-        self.in_memory = self.num_frames * self.dim * 4 <= memory_limit_mib << 20
+        self._memory_limit = memory_limit_mib << 20
+        self.in_memory = self._size <= self._memory_limit
         self._features: dict[int, np.ndarray] = {}
+        self._adapted: dict[int, np.ndarray] = {}
+        self._transforms: list[np.ndarray] = []
+        self._speaker_transforms: dict[str, np.ndarray] = {}
         self._reader = ThreadPoolExecutor(1)
         self._ahead: tuple[int, Future] | None = None
 
     @property
     def num_frames(self) -> int:
         return int(self.first_frame[-1])
+
+    @property
+    def _size(self) -> int:
+        """Bytes of all features."""
+        return self.num_frames * self.dim * 4
+
+    @property
+    def fingerprint_parts(self) -> list[object]:
+        """What a run's fingerprint says of its data."""
+        return [self.utterances, self.first_frame, [self.texts[utterance] for utterance in self.utterances], self.dim]
 
     def frames_of(self, index: int) -> slice:
         """Where utterance number `index` lies in arrays over all frames."""
@@ -94,12 +109,66 @@ class GmmCorpus:
         first, last = self.batches[batch]
         return slice(int(self.first_frame[first]), int(self.first_frame[last]))
 
+    def speaker(self, index: int) -> str:
+        """The speaker of utterance number `index`, by the data directory's utt2spk."""
+        utterance, data = self.utterances[index], self.source.data
+        if utterance not in data.utt2spk:
+            raise AsrtoolError(f"{data.path}/utt2spk: {utterance}: not in it; run utils/fix_data_dir.sh")
+        return data.utt2spk[utterance]
+
+    def transform(self, matrix: np.ndarray) -> None:
+        """From now on all features are also transformed by `matrix`, [D, D] or [D, D + 1], after earlier ones (MLLT).
+
+        Utterance by utterance, so that a corpus that is made anew and given the same matrices has the same features.
+        """
+        matrix = np.ascontiguousarray(matrix, dtype=np.float32)
+        self._check_transform(matrix, "a transform of all features")
+        self._forget_ahead()
+        self._transforms.append(matrix)
+        self._adapted.clear()
+        for batch, features in self._features.items():
+            for _, rows in self._utterances_of(batch, features):
+                rows[:] = apply_transform(rows, matrix)
+
+    def set_speaker_transforms(self, transforms: Mapping[str, np.ndarray]) -> None:
+        """From now on `features` gives those of each speaker transformed by [D, D] or [D, D + 1] (fMLLR), instead of by earlier
+        ones; a speaker without a transform has features as they are.
+
+        Raises:
+            AsrtoolError: a transform of another size.
+        """
+        transforms = {speaker: np.ascontiguousarray(one, dtype=np.float32) for speaker, one in transforms.items()}
+        for speaker, matrix in transforms.items():
+            self._check_transform(matrix, f"the transform of speaker '{speaker}'")
+        self._speaker_transforms = transforms
+        self._adapted.clear()
+
+    def _check_transform(self, matrix: np.ndarray, name: str) -> None:
+        if matrix.shape not in ((self.dim, self.dim), (self.dim, self.dim + 1)) or not np.all(np.isfinite(matrix)):
+            raise AsrtoolError(f"{name} is {matrix.shape} or not finite; features have {self.dim} dimensions")
+
     def features(self, batch: int) -> np.ndarray:
-        """float32 [N, D] of all utterances of a batch, one after the other.
+        """float32 [N, D] of all utterances of a batch, one after the other, with the speakers' transforms.
 
         Raises:
             AsrtoolError: frames that differ in number from utt2num_frames, another dimension, or values that are not numbers.
         """
+        base = self.base_features(batch)
+        if not self._speaker_transforms:
+            return base
+        if batch not in self._adapted:
+            adapted = base.copy()
+            for index, rows in self._utterances_of(batch, adapted):
+                matrix = self._speaker_transforms.get(self.speaker(index))
+                if matrix is not None:
+                    rows[:] = apply_transform(rows, matrix)
+            if 2 * self._size > self._memory_limit:
+                return adapted
+            self._adapted[batch] = adapted
+        return self._adapted[batch]
+
+    def base_features(self, batch: int) -> np.ndarray:
+        """The same without the speakers' transforms."""
         if self.in_memory:
             if batch not in self._features:
                 self._features[batch] = self._load(batch)
@@ -112,13 +181,26 @@ class GmmCorpus:
         self._ahead = following, self._reader.submit(self._load, following)  # while the caller works on this one
         return features
 
+    def _forget_ahead(self) -> None:
+        """Drops what was read ahead."""
+        if self._ahead is not None:
+            self._ahead[1].result()
+            self._ahead = None
+
+    def _utterances_of(self, batch: int, features: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """(number of the utterance, its rows of the batch's features)."""
+        offset = self.batch_frames(batch).start
+        for index in range(*self.batches[batch]):
+            at = self.frames_of(index)
+            yield index, features[at.start - offset : at.stop - offset]
+
     def _load(self, batch: int) -> np.ndarray:
-        first, last = self.batches[batch]
         frames = self.batch_frames(batch)
         features = np.empty((frames.stop - frames.start, self.dim), dtype=np.float32)
-        for index in range(first, last):
-            at = self.frames_of(index)
-            features[at.start - frames.start : at.stop - frames.start] = self._read(index, at.stop - at.start)
+        for index, rows in self._utterances_of(batch, features):
+            rows[:] = self._read(index, len(rows))
+            for matrix in self._transforms:
+                rows[:] = apply_transform(rows, matrix)
         return features
 
     def _read(self, index: int, num_frames: int) -> np.ndarray:

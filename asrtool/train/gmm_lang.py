@@ -56,7 +56,7 @@ def read_int_lists(path: Path) -> list[list[int]]:
     rows = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         fields = line.split()
-        if not all(field.isdigit() for field in fields):
+        if not all(field.isdecimal() for field in fields):
             raise AsrtoolError(f"{path}: line {number}: expected integers, found '{line[:60]}'; make the lang directory again")
         if fields:
             rows.append([int(field) for field in fields])

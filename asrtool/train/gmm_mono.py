@@ -48,7 +48,7 @@ def train_mono(data_dir: str | Path, lang_dir: str | Path, directory: str | Path
     corpus = GmmCorpus(source, data.text, options.run.memory_limit_mib)
     tree = monophone_context_dependency(lang.phone_sets, lang.topology)
     transition_model = TransitionModel.from_tree(tree, lang.topology)
-    digest = fingerprint(["mono", options.training, options.run.settings, *corpus_parts(corpus), *lang.fingerprint_files])
+    digest = fingerprint(["mono", options.training, options.run.settings, *corpus.fingerprint_parts, *lang.fingerprint_files])
     state, is_done = begin(directory, digest, options.training.num_iters)
     if is_done:
         return
@@ -73,11 +73,6 @@ def train_mono(data_dir: str | Path, lang_dir: str | Path, directory: str | Path
             options.run.num_threads,
         )
         finish(directory, corpus, trainer.run(state), transition_model, lang)
-
-
-def corpus_parts(corpus: GmmCorpus) -> list[object]:
-    """What a run's fingerprint says of its data."""
-    return [corpus.utterances, corpus.first_frame, [corpus.texts[utterance] for utterance in corpus.utterances], corpus.dim]
 
 
 def flat_model(corpus: GmmCorpus, num_pdfs: int, num_utterances: int = INIT_UTTERANCES) -> AmDiagGmm:

@@ -21,7 +21,7 @@ from asrtool.train.gmm_output import (
     write_alignment_files,
     write_trained_model,
 )
-from asrtool.train.gmm_state import GmmState
+from asrtool.train.gmm_state import STATE_FILE, GmmState
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ def begin(directory: Path, digest: str, num_iters: int) -> tuple[GmmState | None
     directory.mkdir(parents=True, exist_ok=True)
     state = GmmState.load(directory, digest)
     if state is None:
-        (directory / "final.mdl").unlink(missing_ok=True)
+        # what other settings have left would not fit the files written from here on
+        for path in (*(directory / name for name in ("final.mdl", "final.alimdl", STATE_FILE)), *directory.glob("trans.*")):
+            path.unlink(missing_ok=True)
         return None, False
     is_done = state.iteration >= num_iters and (directory / "final.mdl").is_file()
     print(f"{directory}: {'trained already' if is_done else f'goes on with iteration {state.iteration}'}", file=sys.stderr)

@@ -2,6 +2,7 @@
 train_deltas.sh)."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,10 @@ from asrtool.train.align_pass import AlignOptions, check_failures, describe, log
 from asrtool.train.gmm_corpus import GmmCorpus, GraphStore
 from asrtool.train.gmm_passes import Accumulator, align_pass, equal_align_pass
 from asrtool.train.gmm_state import GmmState
+
+Adapt = Callable[[GmmState, ThreadPoolExecutor], str]
+"""Changes the corpus's features, and with them the model of the state, between alignment and statistics; gives a piece of the
+log line, empty where it has done nothing."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class GmmTrainer:
         silence_pdfs: pdfs whose likelihood is boosted in alignment.
         first_numgauss: Gaussians that the first update aims at.
         directory, fingerprint: see GmmState.
+        adapt: called in each iteration, after its alignment and before its statistics (MLLT, fMLLR).
     """
 
     def __init__(
@@ -71,10 +77,12 @@ class GmmTrainer:
         directory: Path,
         fingerprint: str,
         num_threads: int,
+        adapt: Adapt | None = None,
     ) -> None:
         self.corpus, self.graphs, self.transition_model = corpus, graphs, transition_model
         self.silence_pdfs, self.options, self.first_numgauss = silence_pdfs, options, first_numgauss
         self.directory, self.fingerprint, self.num_threads = directory, fingerprint, num_threads
+        self.adapt = adapt or (lambda state, pool: "")
         self._accumulator: Accumulator | None = None
 
     def run(self, state: GmmState) -> GmmState:
@@ -84,9 +92,11 @@ class GmmTrainer:
             while state.iteration < self.options.num_iters:
                 start = time.monotonic()
                 aligned = self._align(state, pool)
+                adapted = self.adapt(state, pool)
                 state, line = self._update(state, pool)
                 state.save(self.directory, self.fingerprint)
-                log(f"iteration {state.iteration - 1}: {line}{aligned}; {time.monotonic() - start:.2f} s")
+                seconds = time.monotonic() - start
+                log("; ".join(filter(None, [f"iteration {state.iteration - 1}: {line}", adapted, aligned, f"{seconds:.2f} s"])))
         return state
 
     def _align(self, state: GmmState, pool: ThreadPoolExecutor) -> str:
@@ -106,7 +116,7 @@ class GmmTrainer:
         state.alignment_iteration = state.iteration
         self._accumulator = None
         check_failures(report, options.max_failed)
-        return "; " + describe(report)
+        return describe(report)
 
     def _update(self, state: GmmState, pool: ThreadPoolExecutor) -> tuple[GmmState, str]:
         options, x = self.options, state.iteration

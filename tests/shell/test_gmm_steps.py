@@ -17,6 +17,7 @@ def run(recipe: Path, command: str) -> subprocess.CompletedProcess:
     [
         ("train_mono", "<data-dir>"),
         ("train_deltas", "<num-leaves>"),
+        ("train_lda_mllt", "<num-leaves>"),
         ("align_si", "<src-dir>"),
         ("import_alignment", "<kaldi-exp-dir>"),
     ],
@@ -26,9 +27,9 @@ def test_usage_and_missing_files(recipe, step, arguments):
     assert result.returncode == 1 and "Usage:" in result.stderr and "e.g.:" in result.stderr and arguments in result.stderr
     result = run(recipe, f"steps/{step}.sh --no-such-option 1 a b c")
     assert result.returncode == 1 and "unknown option --no-such-option" in result.stderr
-    number = {"train_mono": 3, "train_deltas": 6, "align_si": 4, "import_alignment": 3}[step]
+    number = {"train_mono": 3, "train_deltas": 6, "train_lda_mllt": 6, "align_si": 4, "import_alignment": 3}[step]
     result = run(recipe, f"steps/{step}.sh {' '.join(['nothing'] * number)}")
-    assert result.returncode == 1 and "ERROR: nothing/" in result.stderr and "no such file" in result.stderr
+    assert result.returncode == 1 and "ERROR: nothing" in result.stderr and "no such file" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,10 @@ def test_usage_and_missing_files(recipe, step, arguments):
         ("train-mono --beam 50 x y z", "--retry-beam above --beam"),
         ("train-mono --nj 0 x y z", "--nj and --memory-limit must be at least 1"),
         ("train-deltas 100 50 x y z w", "that of Gaussians not below it"),
+        ("train-deltas --context-opts=--width=3 100 500 x y z w", "only --context-width=N and --central-position=N"),
+        ("train-lda-mllt --context-opts=--context-width=5 100 500 x y z w", "at most one phone to each side"),
+        ("train-lda-mllt --mllt-iters '2,4' 100 500 x y z w", "--mllt-iters '2,4': expected iteration numbers"),
+        ("train-lda-mllt --dim 0 100 500 x y z w", "--dim must be at least 1"),
         ("align-gmm --boost-silence 0 x y z w", "--boost-silence must be above 0"),
         ("import-alignment x y z", "x/final.mdl: no such file"),
     ],

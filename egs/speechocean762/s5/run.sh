@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# English read by Mandarin speakers (speechocean762): features, trigram, monophone and triphone GMM-HMMs, LSTM and DNN on
-# our alignments and, if given, on those of a Kaldi experiment. Developed on dev, reported on devtest; the official test half is
-# scored where the corpus has it, with the settings found on dev.
+# English read by Mandarin speakers (speechocean762): features, trigram, GMM-HMMs (monophones; triphones; LDA and MLLT; speaker
+# adaptive training), LSTM and DNN on our alignments and, if given, on those of a Kaldi experiment. Developed on dev, reported on
+# devtest; the official test half is scored where the corpus has it, with the settings found on dev.
 #
 # Usage: run.sh --corpus DIR [--stage N] [--stop-stage N] [--kaldi-ali DIR] [--download true] [--dir DIR] [--num-workers N]
 #  e.g.: run.sh --corpus /corpora                            # /corpora holds speechocean762/
 #        run.sh --corpus /corpora --kaldi-ali exp/tri3b_ali  # a Kaldi directory with final.mdl, tree, ali.*.gz
 #
-# Stages: 0 download, 1 data, 2 lm, 3 features, 4 mono, 5 tri, 6 align, 7 networks, 8 imported, 9 results
+# Stages: 0 download, 1 data, 2 lm, 3 features, 4 mono, 5 tri, 6 sat, 7 align, 8 networks, 9 imported, 10 results
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,6 +19,7 @@ corpus=                # holds speechocean762/
 download=false         # fetch the corpus into --corpus first
 dir=$here              # data/ and exp/ are made here
 kaldi_ali=             # a Kaldi alignment directory to import
+gmm=tri                # whose alignments the networks are trained on: tri (deltas) or tri3b (speaker adaptive)
 seed=1
 nj=$(nproc)
 num_workers=           # parallel workers of network training; default: the GPUs, else 2 processes
@@ -27,6 +28,7 @@ nnet_opts="num_epochs=8"  # settings for the networks, key=value
 # shellcheck source=utils/parse_options.sh
 . "$here/utils/parse_options.sh"
 if [ -z "$corpus" ]; then echo "$0: ERROR: give --corpus DIR, the directory that holds speechocean762/ ($0 --help)" >&2; exit 1; fi
+if [ "$gmm" != tri ] && [ "$gmm" != tri3b ]; then echo "$0: ERROR: --gmm '$gmm': expected tri or tri3b" >&2; exit 1; fi
 dir=$(realpath -m "$dir") corpus=$(realpath -m "$corpus") kaldi_ali=${kaldi_ali:+$(realpath -m "$kaldi_ali")}
 cd "$here"
 . ./path.sh
@@ -66,13 +68,13 @@ stage_features() {
   asrtool split-data-dir --valid-share 0.05 "$data/fbank/train" "$data/fbank/train_tr" "$data/fbank/train_cv"
 }
 
-# decode_gmm NAME: dev with the sweep of LM weight and penalty, the other sets with dev's best, and each set's own best as
+# decode_gmm NAME [STEP]: dev with the sweep of LM weight and penalty, the other sets with dev's best, and each set's own best as
 # Kaldi reports it (systems NAME and NAME_best).
 decode_gmm() {
   local set
   utils/mkgraph.sh "$data/lang_test" "$exp/$1" "$exp/$1/graph"
   for set in $test_sets; do
-    steps/decode.sh --cmd "$decode_cmd" --nj "$nj" --skip-scoring true "$exp/$1/graph" "$data/mfcc/$set" "$exp/$1/decode_$set"
+    "steps/${2:-decode.sh}" --cmd "$decode_cmd" --nj "$nj" --skip-scoring true "$exp/$1/graph" "$data/mfcc/$set" "$exp/$1/decode_$set"
     asrtool score "${record[@]}" --command "$command_line" --system "$1_best" --set "$set" \
       "$data/mfcc/$set" "$exp/$1/graph" "$exp/$1/decode_$set"
   done
@@ -93,8 +95,23 @@ stage_tri() {
   decode_gmm tri
 }
 
+# LDA and MLLT, then a transform for each speaker (fMLLR)
+stage_sat() {
+  steps/align_si.sh --cmd "$train_cmd" --nj "$nj" "$data/mfcc/train" "$data/lang" "$exp/tri" "$exp/tri_si_ali"
+  steps/train_lda_mllt.sh --cmd "$train_cmd" --nj "$nj" --splice-opts "--left-context=3 --right-context=3" 2000 12000 \
+    "$data/mfcc/train" "$data/lang" "$exp/tri_si_ali" "$exp/tri2b"
+  decode_gmm tri2b
+  steps/align_si.sh --cmd "$train_cmd" --nj "$nj" "$data/mfcc/train" "$data/lang" "$exp/tri2b" "$exp/tri2b_ali"
+  steps/train_sat.sh --cmd "$train_cmd" --nj "$nj" 2000 12000 "$data/mfcc/train" "$data/lang" "$exp/tri2b_ali" "$exp/tri3b"
+  decode_gmm tri3b decode_fmllr.sh
+}
+
 stage_align() {
-  steps/align_si.sh --cmd "$train_cmd" --nj "$nj" --boost-silence 1.25 "$data/mfcc/train" "$data/lang" "$exp/tri" "$exp/tri_ali"
+  if [ "$gmm" = tri3b ]; then
+    steps/align_fmllr.sh --cmd "$train_cmd" --nj "$nj" "$data/mfcc/train" "$data/lang" "$exp/tri3b" "$exp/tri3b_ali"
+  else
+    steps/align_si.sh --cmd "$train_cmd" --nj "$nj" --boost-silence 1.25 "$data/mfcc/train" "$data/lang" "$exp/tri" "$exp/tri_ali"
+  fi
 }
 
 # networks SUFFIX ALI GRAPH: trains on ALI, decodes with GRAPH; systems are called <network>_<average><SUFFIX>.
@@ -116,7 +133,7 @@ networks() {
   done
 }
 
-stage_networks() { networks "" "$exp/tri_ali" "$exp/tri/graph"; }
+stage_networks() { networks "" "$exp/${gmm}_ali" "$exp/$gmm/graph"; }
 
 stage_imported() {
   [ -n "$kaldi_ali" ] || return 0
@@ -131,6 +148,6 @@ stage_results() {
 }
 
 mkdir -p "$dir"
-run_stages "$exp" "corpus=$corpus kaldi_ali=$kaldi_ali seed=$seed nnet_opts=$nnet_opts" \
-  download data lm features mono tri align networks imported results
+run_stages "$exp" "corpus=$corpus kaldi_ali=$kaldi_ali gmm=$gmm seed=$seed nnet_opts=$nnet_opts" \
+  download data lm features mono tri sat align networks imported results
 if [ -f "$exp/RESULTS.md" ]; then sed -n "/^## All results/,/^## How/p" "$exp/RESULTS.md"; fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares parallel training algorithms on speechocean762, on the triphones' alignments (run.sh up to stage 6, align):
+# Compares parallel training algorithms on speechocean762, on the triphones' alignments (run.sh up to stage 7, align):
 # steps/nnet/compare_parallel.sh with this corpus's directories. LM weights are found on dev, WER is that of devtest.
 #
 # Usage: local/compare_parallel.sh [--dir DIR] [options of steps/nnet/compare_parallel.sh]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sequence-discriminative training on speechocean762 (Sak 2014, tables 1 to 3), on what run.sh up to stage 6, align, has made:
+# Sequence-discriminative training on speechocean762 (Sak 2014, tables 1 to 3), on what run.sh up to stage 7, align, has made:
 # steps/nnet/compare_sequence.sh with this corpus's directories. LM weights are found on dev, WER is that of devtest.
 #
 # Usage: local/run_seq.sh [--dir DIR] [options of steps/nnet/compare_sequence.sh]

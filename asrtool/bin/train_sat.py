@@ -1,0 +1,41 @@
+"""Train triphone GMMs with speaker adaptation (fMLLR), as Kaldi's steps/train_sat.sh."""
+
+import argparse
+
+from asrtool.arguments import parser
+from asrtool.bin._alignment_options import run_options
+from asrtool.bin._fmllr_options import add_fmllr_options, fmllr_options
+from asrtool.bin._gmm_options import add_run_options, add_triphone_options, context_options, iterations, realign_iterations
+from asrtool.bin._threads import one_blas_thread
+
+
+def main(arguments: list[str]) -> int:
+    options = parser("train-sat", __doc__, "asrtool train-sat --nj 2 2000 12000 data/train data/lang exp/tri2b_ali exp/tri3b")
+    add_run_options(options, num_iters=35, max_iter_inc=25, boost_silence=1.0)
+    options.set_defaults(power=0.2)
+    add_fmllr_options(options, silence_weight=0.0)
+    options.add_argument("--fmllr-iters", default="2 4 6 12", help='iterations that estimate transforms (default "2 4 6 12")')
+    add_triphone_options(options)
+    args = options.parse_args(arguments)
+    one_blas_thread()
+    train(args)
+    return 0
+
+
+def train(args: argparse.Namespace) -> None:
+    from asrtool.bin._gmm_options import training_options
+    from asrtool.train.gmm_sat import SatOptions, train_sat
+    from asrtool.train.gmm_triphones import REALIGN_ITERS
+
+    schedule = training_options(args, args.totgauss, realign_iterations(args, REALIGN_ITERS), args.beam)
+    sat_options = SatOptions(
+        args.num_leaves,
+        schedule,
+        args.cluster_thresh,
+        run_options(args),
+        **context_options(args),
+        fmllr=fmllr_options(args),
+        fmllr_iters=iterations(args.fmllr_iters, "--fmllr-iters"),
+        silence_weight=args.silence_weight,
+    )
+    train_sat(args.data_dir, args.lang_dir, args.alignment_dir, args.exp_dir, sat_options)
