@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
-from asrtool.io.kaldi_binary import KaldiWriter
+from asrtool.io.kaldi_table import write_matrix_file
 from asrtool.nnet.dnn import Dnn, DnnConfig
 from asrtool.nnet.log_prior import write_counts
 from asrtool.nnet.lstm import Lstm, LstmConfig
@@ -38,14 +38,16 @@ def export_nnet1(bundle: ModelBundle, out_dir: str | Path, binary: bool = True) 
     out_dir.mkdir(parents=True, exist_ok=True)
     write_nnet(out_dir / "final.feature_transform", transform_components(bundle), binary)
     write_counts(out_dir / COUNTS, bundle.log_prior_P)
-    for name, text in (("cmvn_opts", _cmvn_opts(bundle)), ("delta_opts", _delta_opts(bundle))):
+    files = {"cmvn_opts": _cmvn_opts(bundle), "delta_opts": _delta_opts(bundle), "online_cmvn_opts": _online_cmvn_opts(bundle)}
+    for name, text in files.items():
         if text:
             write_text(out_dir / name, text + "\n")
         else:
             (out_dir / name).unlink(missing_ok=True)
     if bundle.global_cmvn is not None:
-        with KaldiWriter.open(out_dir / "global_cmvn") as writer:
-            writer.write_matrix(bundle.global_cmvn.astype(np.float64))
+        # the second name is that of Kaldi's steps/nnet/decode.sh, which applies CMVN itself where there are online_cmvn_opts
+        for name in ("global_cmvn", *(["global_cmvn_stats.mat"] if files["online_cmvn_opts"] else [])):
+            write_matrix_file(out_dir / name, bundle.global_cmvn.astype(np.float64))
     commands = kaldi_commands(bundle, out_dir)
     write_text(out_dir / "nnet1.txt", commands)
     write_nnet(out_dir / "final.nnet", components, binary)
@@ -60,6 +62,11 @@ def network_components(bundle: ModelBundle) -> list[Component]:
             f"a model of kind {kind} cannot be written for nnet1, which has no such layers; {', '.join(_EXPORTERS)} can"
         )
     return [*_EXPORTERS[kind](bundle.model, bundle.config), component("Softmax", num_pdfs, num_pdfs)]
+
+
+def has_counterpart(bundle: ModelBundle) -> bool:
+    """Whether nnet1 has layers like the model's."""
+    return bundle.settings["kind"] in _EXPORTERS
 
 
 def _dnn(model: Dnn, config: DnnConfig) -> list[Component]:
@@ -122,6 +129,14 @@ def _cmvn_opts(bundle: ModelBundle) -> str:
     return f"--norm-means=true --norm-vars={_boolean(bundle.features.norm_vars)}"
 
 
+def _online_cmvn_opts(bundle: ModelBundle) -> str:
+    options = bundle.features
+    if options.cmvn != "online":
+        return ""
+    frames = f"--speaker-frames={options.speaker_frames} --global-frames={options.global_frames}"
+    return f"--norm-vars={_boolean(options.norm_vars)} --cmn-window={options.cmn_window} {frames}"
+
+
 def _delta_opts(bundle: ModelBundle) -> str:
     options = bundle.features
     return f"--delta-order={options.delta_order} --delta-window={options.delta_window}" if options.delta_order else ""
@@ -156,7 +171,6 @@ def _cmvn_program(bundle: ModelBundle, directory: Path) -> list[str]:
     options, stats = bundle.features, f"{directory}/global_cmvn"
     norm_vars = f"--norm-vars={_boolean(options.norm_vars)}"
     window = f"--cmn-window={options.cmn_window}"
-    online = f"--speaker-frames={options.speaker_frames} --global-frames={options.global_frames}"
     history = " --spk2utt=ark:data/spk2utt" if options.speaker_history else ""
     centre = f"--min-cmn-window={options.min_cmn_window} --center={_boolean(options.cmn_center)}"
     programs = {
@@ -164,7 +178,7 @@ def _cmvn_program(bundle: ModelBundle, directory: Path) -> list[str]:
         "speaker": f"apply-cmvn {norm_vars} --utt2spk=ark:data/utt2spk scp:data/cmvn.scp",
         "utterance": f"apply-cmvn {norm_vars} scp:data/cmvn_utt.scp",
         "global": f"apply-cmvn {norm_vars} {stats}",
-        "online": f"apply-cmvn-online {norm_vars} {window} {online}{history} {stats}",
+        "online": f"apply-cmvn-online {_online_cmvn_opts(bundle)}{history} {stats}",
         "sliding": f"apply-cmvn-sliding {norm_vars} {window} {centre}",
     }
     program = programs[options.cmvn]

@@ -1,164 +1,167 @@
-"""Import of a Kaldi experiment: its model, tree and alignments, checked against a data directory."""
+"""Import of a Kaldi experiment, or of pdf-ids or phones with times, as an alignment directory that every later step takes."""
 
+import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from asrtool.data.data_dir import DataDir
 from asrtool.errors import AsrtoolError
+from asrtool.hmm.topology import HmmTopology
 from asrtool.hmm.transition_model import TransitionModel
+from asrtool.hmm.warp_alignment import warp_alignment
 from asrtool.io.alignment import read_alignments
-from asrtool.io.atomic_file import write_text
-from asrtool.io.symbols import SymbolTable
-from asrtool.train.gmm_lang import compare_phone_tables, read_int_lists
-from asrtool.train.gmm_output import copy_file, summarise_alignments, write_alignment_files
+from asrtool.lattice.archive import read_lattices
+from asrtool.lattice.lattice import best_path
+from asrtool.train.gmm_import_checks import ImportReport, check_phones, has_frames, select_alignments
+from asrtool.train.gmm_import_options import ImportOptions as ImportOptions
+from asrtool.train.gmm_import_options import find_format
+from asrtool.train.gmm_import_output import OPTIONAL_FILES as OPTIONAL_FILES
+from asrtool.train.gmm_import_output import (
+    Imported,
+    copy_graph,
+    graph_dirs,
+    take_along,
+    write_import,
+    write_pdf_file,
+    write_phone_files,
+)
+from asrtool.train.gmm_import_output import named_silence as named_silence
+from asrtool.train.gmm_import_pdfs import read_pdf_ids
+from asrtool.train.gmm_import_phones import read_timed_phones
 from asrtool.tree.context_dependency import ContextDependency
 
-OPTIONAL_FILES = ("final.occs", "cmvn_opts", "delta_opts", "splice_opts", "final.mat", "full.mat", "final.alimdl", "phones.txt")
-MAX_LISTED = 5
-
-
-@dataclass(frozen=True)
-class ImportOptions:
-    """max_failed: the share of the data directory's utterances that may lack a usable alignment. lang: its phones.txt is compared
-    with the experiment's. frame_subsampling_factor: alignment frames are so many times longer than features' (chain models: 3).
-    """
-
-    max_failed: float = 0.05
-    lang: Path | None = None
-    frame_subsampling_factor: int = 1
-
-
-@dataclass
-class ImportReport:
-    """Utterances by what was found of them; `wrong` says why."""
-
-    done: int = 0
-    no_alignment: list[str] = field(default_factory=list)
-    not_in_data: list[str] = field(default_factory=list)
-    wrong: dict[str, str] = field(default_factory=dict)
-
-    def lines(self, experiment: Path, data: Path) -> list[str]:
-        """What disagrees, a line a kind."""
-        lines = [f"{self.done} utterances imported"]
-        if self.no_alignment:
-            number = len(self.no_alignment)
-            lines.append(f"{number} utterances of {data} have no alignment in {experiment}: {_some(self.no_alignment)}")
-        if self.not_in_data:
-            lines.append(f"{len(self.not_in_data)} aligned utterances are not in {data}: {_some(self.not_in_data)}")
-        if self.wrong:
-            lines.append(f"{len(self.wrong)} alignments do not fit:")
-            lines.extend(f"  {utterance}: {why}" for utterance, why in list(self.wrong.items())[:MAX_LISTED])
-        return lines
+SINGLE_FILES = ("ali.gz", "ali.ark", "ali.ark.gz", "ali.txt", "ali")
+LATTICE_SCALE = 0.1  # of acoustic costs, as the aligner's
 
 
 def import_alignment(experiment: str | Path, data_dir: str | Path, directory: str | Path, options: ImportOptions) -> ImportReport:
-    """Writes `directory` with ali.1.gz, final.mdl, tree, phones.txt, counts; every later step takes it for our own.
+    """Writes `directory` with ali.1.gz, final.mdl, tree, phones.txt, counts and more; every later step takes it for our own.
 
     Args:
-        experiment: final.mdl (text or binary, Triples or Tuples), tree, ali.*.gz (any split, text or binary).
+        experiment: a Kaldi directory with final.mdl (text or binary, Triples or Tuples), tree, ali.*.gz (any split, text or
+            binary); or an archive of pdf-ids, a CTM file or a folder of TextGrids (see ImportOptions.format).
         data_dir: utterances and, in utt2num_frames, their lengths.
 
     Raises:
         AsrtoolError: something missing or damaged, phone tables that differ, or more unusable utterances than allowed.
     """
     experiment, directory = Path(experiment), Path(directory)
-    for name in ("final.mdl", "tree"):
-        if not (experiment / name).is_file():
-            raise AsrtoolError(f"{experiment / name}: no such file; is {experiment} a Kaldi alignment or model directory?")
-    transition_model = TransitionModel.read_file(experiment / "final.mdl")
-    tree = ContextDependency.read_file(experiment / "tree")
-    if tree.num_pdfs != transition_model.num_pdfs:
-        raise AsrtoolError(
-            f"{experiment}: tree has {tree.num_pdfs} pdfs, final.mdl {transition_model.num_pdfs}: of different experiments"
-        )
-    check_phones(experiment, transition_model, options.lang)
-    data = DataDir.load(data_dir)
-    alignments, report = select_alignments(read_alignments(experiment), data, transition_model, options.frame_subsampling_factor)
-    for line in report.lines(experiment, data.path):
-        print(line, file=sys.stderr)
-    missing = len(report.no_alignment) + len(set(report.wrong) & set(data.utterances))
-    if not report.done or missing > options.max_failed * len(data.utterances):
-        first = next(iter(report.wrong.items()), None) or (next(iter(report.no_alignment), "?"), f"no alignment in {experiment}")
-        raise AsrtoolError(
-            f"{missing} of the {len(data.utterances)} utterances of {data.path} have no usable alignment (allowed: "
-            f"{options.max_failed:.0%}), the first: {first[0]}: {first[1]}"
-        )
-    _write(experiment, directory, alignments, transition_model, options.lang, report)
+    if experiment.resolve() == directory.resolve():
+        raise AsrtoolError(f"{directory}: is the experiment itself; give another directory")
+    options = replace(options, format=options.format or find_format(experiment))
+    if options.format == "kaldi":
+        imported = read_experiment(experiment, options)
+        data, wrong, foreign = DataDir.load(data_dir), {}, []
+    else:
+        data = DataDir.load(data_dir)
+        read = read_pdf_ids if options.format == "text-pdf" else read_timed_phones
+        imported, wrong, foreign = read(experiment, data, options)
+    alignments, report = select_alignments(
+        imported.alignments, data, imported.transition_model, imported.factor, options.length_tolerance
+    )
+    report.wrong |= wrong
+    report.no_alignment = [utterance for utterance in report.no_alignment if utterance not in wrong]
+    report.not_in_data = sorted({*report.not_in_data, *foreign})
+    report.notes += compare_topologies(imported, options.lang)
+    if imported.factor > 1:
+        rate = f"a {imported.factor} times lower frame rate"
+        stretched = f"stretched from {rate} to that of the features; --stretch false leaves them as they are"
+        report.notes.append(f"alignments {stretched if options.stretch else f'stay at {rate}'}")
+    print("\n".join(report.lines(experiment, data.path)), file=sys.stderr)
+    report.check(data, experiment, options.max_failed)
+    if imported.factor > 1 and options.stretch:
+        alignments = stretch(alignments, data, imported)
+    _write(imported, directory, alignments, options, report, data)
     return report
 
 
-def check_phones(experiment: Path, transition_model: TransitionModel, lang: Path | None) -> None:
-    """AsrtoolError unless the experiment's phones.txt, its model and the lang directory have the same phones."""
-    table = experiment / "phones.txt"
-    if lang is not None and not (lang / "phones.txt").is_file():
-        raise AsrtoolError(f"{lang / 'phones.txt'}: no such file; is {lang} a lang directory?")
-    if lang is not None and table.is_file():
-        compare_phone_tables(lang / "phones.txt", table)
-    if not table.is_file():
-        if lang is None:
-            raise AsrtoolError(f"{table}: no such file; name the lang directory of the experiment with --lang")
-        table = lang / "phones.txt"
-    known = set(SymbolTable.read(table).id_to_symbol)
-    unknown = [phone for phone in transition_model.phones if phone not in known]
-    if unknown:
-        raise AsrtoolError(f"{table}: phone {unknown[0]} of {experiment / 'final.mdl'} is not in it: another phone table")
+def stretch(alignments: dict[str, np.ndarray], data: DataDir, imported: Imported) -> dict[str, np.ndarray]:
+    """Alignments with a transition-id for each frame of the features: every stay in a state gets longer. Sets `factor` to 1."""
+    factor, imported.factor = imported.factor, 1
+    frames = data.utt2num_frames if has_frames(data) else {name: factor * len(row) for name, row in alignments.items()}
+    return {name: warp_alignment(row, frames[name], imported.transition_model) for name, row in alignments.items()}
 
 
-def select_alignments(
-    found: dict[str, np.ndarray], data: DataDir, transition_model: TransitionModel, factor: int
-) -> tuple[dict[str, np.ndarray], ImportReport]:
-    """The alignments that fit the data directory, in its order, and a report of those that do not."""
-    report = ImportReport(not_in_data=sorted(set(found) - set(data.utt2spk)))
-    selected = {}
-    has_frames = (data.path / "utt2num_frames").is_file() or (data.path / "feats.scp").is_file()
-    for utterance in data.utterances:
-        if utterance not in found:
-            report.no_alignment.append(utterance)
-            continue
-        alignment = found[utterance]
-        frames = data.utt2num_frames.get(utterance) if has_frames else len(alignment) * factor
-        if frames is None:
-            report.wrong[utterance] = f"no frame count in {data.path}/utt2num_frames"
-        elif -(-frames // factor) != len(alignment):
-            unit = "" if factor == 1 else f", {-(-frames // factor)} expected at a {factor} times lower rate"
-            report.wrong[utterance] = (
-                f"{len(alignment)} frames aligned, {frames} frames of features{unit}: check the frame shift and snip-edges"
-            )
-        else:
-            try:
-                transition_model.phone_segments(alignment)
-            except AsrtoolError as error:
-                report.wrong[utterance] = str(error)
-                continue
-            selected[utterance] = alignment
-    report.done = len(selected)
-    return selected, report
+def read_experiment(experiment: Path, options: ImportOptions) -> Imported:
+    """Model, tree, phones and alignments of a Kaldi directory.
+
+    Raises:
+        AsrtoolError: missing or damaged files, or files of different experiments.
+    """
+    for name in ("final.mdl", "tree"):
+        if not (experiment / name).is_file():
+            raise AsrtoolError(f"{experiment / name}: no such file; is {experiment} a Kaldi alignment or model directory?")
+    model = TransitionModel.read_file(experiment / "final.mdl")
+    tree = ContextDependency.read_file(experiment / "tree")
+    if tree.num_pdfs != model.num_pdfs:
+        raise AsrtoolError(f"{experiment}: tree has {tree.num_pdfs} pdfs, final.mdl {model.num_pdfs}: of different experiments")
+    phones = check_phones(experiment, model, options.lang)
+    factor = options.frame_subsampling_factor or read_factor(experiment)
+    return Imported(experiment, model, tree, find_alignments(options.alignments or experiment), phones, experiment, factor)
 
 
-def _write(experiment, directory, alignments, transition_model, lang, report) -> None:
+def find_alignments(place: Path) -> dict[str, np.ndarray]:
+    """Utterance -> transition-ids of a file, or of a directory: its ali.N.gz, else its one archive, else the best paths of its
+    lattices, such as steps/align_fmllr_lats.sh leaves.
+
+    Raises:
+        AsrtoolError: none of these is there, or damaged.
+    """
+    if not place.is_dir() or any(re.match(r"ali\.\d", path.name) for path in place.glob("ali.*")):
+        return read_alignments(place)
+    for name in SINGLE_FILES:
+        if (place / name).is_file():
+            return read_alignments(place / name)
+    if not any(place.glob("lat.*.gz")):
+        raise AsrtoolError(f"{place}: neither ali.*.gz nor lat.*.gz in it; is it an alignment directory? Else give --alignments")
+    paths = ((utterance, best_path(lattice, LATTICE_SCALE)) for utterance, lattice in read_lattices(place))
+    return {utterance: np.asarray(path.transition_ids, np.int32) for utterance, path in paths if path is not None}
+
+
+def read_factor(experiment: Path) -> int:
+    """The experiment's frame_subsampling_factor; 1 without it."""
+    path = experiment / "frame_subsampling_factor"
+    if not path.is_file():
+        return 1
+    text = path.read_text().strip()
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise AsrtoolError(f"{path}: expected a number above 0, found '{text[:40]}'")
+    return int(text)
+
+
+def compare_topologies(imported: Imported, lang: Path | None) -> list[str]:
+    """What to say where the lang directory's HMMs are others than the model's."""
+    if lang is None or not (lang / "topo").is_file():
+        return []
+    if HmmTopology.read_file(lang / "topo") == imported.transition_model.topology:
+        return []
+    return [
+        f"the HMMs of {lang}/topo are not those of the model: networks can be trained on these alignments, GMMs with this lang "
+        "directory cannot"
+    ]
+
+
+def _write(
+    imported: Imported, directory: Path, alignments: dict, options: ImportOptions, report: ImportReport, data: DataDir
+) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    phones = experiment / "phones.txt" if (experiment / "phones.txt").is_file() else lang / "phones.txt"
-    silence = (phone for row in read_int_lists(lang / "phones/silence.int") for phone in row) if lang else named_silence(phones)
-    head = [f"imported from {experiment}", *report.lines(experiment, Path("the data directory"))[1:]]
-    summary = summarise_alignments(alignments, transition_model, SymbolTable.read(phones), set(silence), head)
-    write_alignment_files(directory, alignments, transition_model)
-    write_text(directory / "alignment_summary.txt", summary)
-    for name in OPTIONAL_FILES:
-        if (experiment / name).is_file():
-            copy_file(experiment / name, directory / name)
-    copy_file(phones, directory / "phones.txt")
-    copy_file(experiment / "tree", directory / "tree")
-    copy_file(experiment / "final.mdl", directory / "final.mdl")
-
-
-def named_silence(phones: Path) -> list[int]:
-    """Without a lang directory, for the summary alone: phones that are called as silence usually is."""
-    names = {"SIL", "SPN", "NSN", "LAUGHTER", "sil", "spn", "nsn"}
-    return [number for symbol, number in SymbolTable.read(phones).symbol_to_id.items() if symbol.split("_")[0] in names]
-
-
-def _some(utterances: list[str]) -> str:
-    return " ".join(utterances[:MAX_LISTED]) + (" ..." if len(utterances) > MAX_LISTED else "")
+    (directory / "final.mdl").unlink(missing_ok=True)  # it comes last: what is half written has none
+    notes = take_along(imported.home, directory, data)
+    graphs = graph_dirs(imported.home) if options.copy_graphs and imported.home is not None else []
+    for graph in graphs + ([options.graph] if options.graph else []):
+        target = directory / ("graph" if graph == imported.home else graph.name)
+        copy_graph(graph, target, imported.transition_model)
+        notes.append(f"{graph}/HCLG.fst: now in {target}")
+    for name in ("phones.1.gz", "phones.ctm", "pdf.1.gz"):
+        (directory / name).unlink(missing_ok=True)
+    if options.write_phones:
+        write_phone_files(directory, alignments, imported, options.frame_shift_s or data.frame_shift_s)
+    if options.write_pdfs:
+        write_pdf_file(directory, alignments, imported.transition_model)
+    print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
+    report.notes += notes
+    head = [f"imported from {imported.path}", *report.lines(imported.path, Path("the data directory"))[1:]]
+    write_import(imported, directory, alignments, options.lang, head)
