@@ -17,16 +17,17 @@ def push_special(graph: CsrGraph, delta: float = 1.0 / 1024, max_iterations: int
     v is the top eigenvector of the transition matrix, a final state's probability leading back to the start, found by
     the power method on the matrix plus 0.1.
     """
-    from scipy.sparse import csr_array
-
     if graph.num_states == 0:
         return graph
     probs = np.exp(-graph.arc_cost.astype(np.float64))
-    matrix = csr_array((probs, graph.arc_nextstate, graph.arc_begin), shape=(graph.num_states, graph.num_states))
+    rows = np.flatnonzero(np.diff(graph.arc_begin))  # reduceat knows no empty rows
+    begin = graph.arc_begin[rows]
     final = np.exp(-graph.final_cost.astype(np.float64))
     potential = np.full(graph.num_states, graph.num_states**-0.5)
     for iteration in range(max_iterations):
-        total = matrix @ potential + final * potential[graph.start]
+        total = final * potential[graph.start]
+        if len(rows):
+            total[rows] += np.add.reduceat(probs * potential[graph.arc_nextstate], begin)
         if iteration % 5 == 0 and iteration > 0:
             sums = total / potential
             if np.log(sums.max() / sums.min()) <= delta:

@@ -1,5 +1,7 @@
 """H: from transition-ids (self-loops left out) to phones in context, as arrays (Kaldi's GetHTransducer)."""
 
+from itertools import chain
+
 import numpy as np
 
 from asrtool.errors import AsrtoolError
@@ -17,22 +19,12 @@ def h_transducer(hmms: HmmArrays, meanings: list[list[int]], transition_scale: f
         AsrtoolError: a window that tree or model do not know.
     """
     model, width = hmms.model, hmms.tree.context_width
-    is_unit = np.array([len(meaning) > 1 or (len(meaning) == 1 and meaning[0] > 0) for meaning in meanings])
-    is_symbol = np.array([len(meaning) == 1 and meaning[0] <= 0 for meaning in meanings])
-    labels = np.flatnonzero(is_unit)
-    if any(len(meanings[label]) != width for label in labels):
-        raise AsrtoolError(
-            f"a phone in context of another width than the tree's {width}: the graph directory is stale, remove it"
-        )
-    windows = np.zeros((len(labels), width + 1), dtype=np.int32)
-    windows[:, :width] = np.array([meanings[label] for label in labels], dtype=np.int32).reshape(len(labels), width)
+    labels, windows, symbols = _parse_meanings(meanings, width)
     rows = hmms.states(windows)
-    phones = windows[:, hmms.tree.central_position]
-    physical, which = np.unique(np.column_stack([phones, rows]), axis=0, return_inverse=True)
-    entries = hmms.entry_of_phone[physical[:, 0]]
-    arcs, base, num_states = _unit_arcs(hmms, entries, physical[:, 1:], transition_scale)
-    arcs.append(_entry_arcs(hmms, labels, which.reshape(-1), entries, base, physical[:, 1:], transition_scale))
-    symbols = np.flatnonzero(is_symbol)
+    physical, which = _different(rows)
+    entries = hmms.entry_of_phone[model.tuples[physical[:, 0], 0]]
+    arcs, base, num_states = _unit_arcs(hmms, entries, physical, transition_scale)
+    arcs.append(_entry_arcs(hmms, labels, which, entries, base, physical, transition_scale))
     symbol_tids = model.num_transition_ids + 1 + np.arange(len(symbols))
     symbol_states = num_states + np.arange(len(symbols))
     nothing = np.zeros(len(symbols), dtype=np.int64)
@@ -42,6 +34,35 @@ def h_transducer(hmms: HmmArrays, meanings: list[list[int]], transition_scale: f
     final = np.full(num_states + len(symbols), np.inf)
     final[0] = 0
     return CsrGraph.from_arcs(0, source, ilabel, olabel, nextstate, cost, final), symbol_tids.tolist()
+
+
+def _parse_meanings(meanings: list[list[int]], width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels of phones in context, their windows int32 [L, width + 1] (a last column of zeros), and labels of symbols."""
+    lengths = np.fromiter(map(len, meanings), np.int64, len(meanings))
+    flat = np.fromiter(chain.from_iterable(meanings), np.int32, int(lengths.sum()))
+    first = np.cumsum(lengths) - lengths
+    is_single = lengths == 1
+    is_symbol = np.zeros(len(meanings), bool)
+    is_symbol[is_single] = flat[first[is_single]] <= 0
+    labels = np.flatnonzero((lengths > 0) & ~is_symbol)
+    if np.any(lengths[labels] != width):
+        raise AsrtoolError(
+            f"a phone in context of another width than the tree's {width}: the graph directory is stale, remove it"
+        )
+    windows = np.zeros((len(labels), width + 1), dtype=np.int32)
+    windows[:, :width] = flat[first[labels, None] + np.arange(width)]
+    return labels, windows, np.flatnonzero(is_symbol)
+
+
+def _different(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of int32 [L, K], in lexicographic order, and which of them each row is (np.unique takes far longer)."""
+    which = np.zeros(len(rows), np.int64)
+    room = int(rows.max(initial=0)) + 2
+    for column in rows.T:  # numbers stay below L, so that nothing overflows
+        values, which = np.unique(which * room + column + 1, return_inverse=True)
+    first = np.zeros(len(values), np.int64)
+    first[which] = np.arange(len(rows))
+    return rows[first], which
 
 
 def _shares_start(hmms: HmmArrays) -> np.ndarray:

@@ -15,6 +15,7 @@ from asrtool.fst.csr import CsrGraph
 from asrtool.fst.minimize import minimize
 from asrtool.fst.push import push_special
 from asrtool.fst.remove_epsilons import remove_epsilons_local
+from asrtool.graph.compose_h import compose_h
 from asrtool.graph.h_transducer import h_transducer
 from asrtool.graph.hmm_arrays import HmmArrays
 from asrtool.graph.self_loops import add_self_loops
@@ -172,7 +173,7 @@ def _hclg_without_loops(
 ) -> tuple[CsrGraph, list[int]]:
     """min(rmeps(det(H o CLG))) with disambiguation symbols made epsilons, and what these symbols were."""
     h_graph, disambiguation = h_transducer(hmms, meanings, transition_scale)
-    fst = openfst.compose(openfst.to_openfst(h_graph, scratch), clg)
+    fst = openfst.to_openfst(compose_h(h_graph, openfst.from_openfst(clg, scratch)), scratch)
     openfst.determinize(fst, f"{hmms.model.name}: H o CLG")
     graph = openfst.from_openfst(fst, scratch)
     del fst

@@ -1,6 +1,7 @@
 """The decoder against what Kaldi and kaldi_decoder give on the same graph and log-likelihoods."""
 
 import gzip
+import re
 
 import kaldi_decoder
 import kaldifst
@@ -39,6 +40,23 @@ def test_words_and_alignments_are_kaldis_on_all_twelve(kaldi, kaldi_reference):
         result = decoder.decode(matrix)
         assert list(result.words) == words[name] and list(result.transition_ids) == alignments[name], name
         assert result.reached_final
+
+
+def test_costs_are_those_that_kaldi_logged(kaldi, kaldi_reference):
+    """Graph and scaled acoustic cost of the best path, and log-likelihood a frame of the search: all six digits of the logs."""
+    _, _, loglikes, decoder = kaldi
+    best = (kaldi_reference / "lattice" / "best_path.log").read_text()
+    costs = {name: pair for name, *pair in re.findall(r"For utterance (\S+), best cost (\S+) \+ (\S+) =", best)}
+    search = (kaldi_reference / "lattice" / "latgen_raw.log").read_text()
+    per_frame = dict(re.findall(r"Log-like per frame for utterance (\S+) is (\S+) over", search))
+    assert set(costs) == set(per_frame) == set(loglikes)
+    for name, matrix in loglikes.items():
+        result = decoder.decode(matrix)
+        graph_cost, acoustic_cost = map(float, costs[name])
+        assert result.graph_cost == pytest.approx(graph_cost, abs=1e-3)
+        assert SCALE * result.acoustic_cost == pytest.approx(acoustic_cost, abs=1e-2)
+        total = result.graph_cost + SCALE * result.acoustic_cost
+        assert -total / len(matrix) == pytest.approx(float(per_frame[name]), abs=2e-5)
 
 
 def test_costs_are_those_of_kaldi_decoder(kaldi, tmp_path):

@@ -1,5 +1,6 @@
 """HCLG against Kaldi's own for the same lang directory and model: equal costs of best paths over the whole graph, no beam."""
 
+import gzip
 import os
 import shutil
 
@@ -91,6 +92,97 @@ def test_random_likelihoods(graphs, seed):
     ours, kaldis = (viterbi(acoustic_cost) for viterbi in viterbis)
     assert np.isfinite(kaldis)
     assert ours == pytest.approx(kaldis, abs=0.02)
+
+
+class Paths:
+    """Random paths of a graph, and the cost that it gives to a pair of label sequences: slow and obvious."""
+
+    def __init__(self, graph: CsrGraph) -> None:
+        self.graph = graph
+        self.arcs = list(zip(*(getattr(graph, f"arc_{name}").tolist() for name in ("ilabel", "olabel", "nextstate", "cost"))))
+        self.begin, self.final = graph.arc_begin.tolist(), graph.final_cost.tolist()
+
+    def random_path(self, random: np.random.Generator) -> tuple[list[int], list[int]]:
+        """Transition-ids and words of a walk that takes each arc, or ends, as likely as the costs say."""
+        state, labels = self.graph.start, ([], [])
+        while True:
+            arcs = self.arcs[self.begin[state] : self.begin[state + 1]]
+            weights = np.exp(-np.array([self.final[state]] + [cost for *_, cost in arcs]))
+            choice = random.choice(len(weights), p=weights / weights.sum())
+            if choice == 0:
+                return labels
+            *one, state, _ = arcs[choice - 1]
+            for sequence, label in zip(labels, one):
+                sequence.extend([label] if label else [])
+
+    def cost(self, tids: list[int], words: list[int]) -> float:
+        """Of the best path with these labels, infinity where there is none."""
+        found = {(self.graph.start, 0): 0.0}  # (state, words so far) -> cost
+        for tid in [*tids, 0]:  # after the last one, epsilons only
+            reached, stack = {}, list(found.items())
+            while stack:
+                (state, place), cost = stack.pop()
+                if cost > found.get((state, place), np.inf):
+                    continue
+                for ilabel, olabel, nextstate, arc_cost in self.arcs[self.begin[state] : self.begin[state + 1]]:
+                    if ilabel not in (0, tid) or (olabel and (place == len(words) or words[place] != olabel)):
+                        continue
+                    key, total = (nextstate, place + (olabel > 0)), cost + arc_cost
+                    costs = reached if ilabel else found
+                    if total < costs.get(key, np.inf):
+                        costs[key] = total
+                        if not ilabel:
+                            stack.append((key, total))
+            if tid:
+                found = reached
+        return min((cost + self.final[state] for (state, place), cost in found.items() if place == len(words)), default=np.inf)
+
+
+@pytest.fixture(scope="module")
+def paths(graphs):
+    return [Paths(viterbi.graph) for viterbi in graphs[0]]
+
+
+@pytest.mark.parametrize("source", [0, 1], ids=["ours", "Kaldi's"])
+def test_random_paths_of_one_graph_cost_the_same_in_the_other(paths, source):
+    """Costs are rounded to 1/1024 where states are united; so a path of n arcs may differ by some n / 1024."""
+    random = np.random.default_rng(source)
+    num_words = 0
+    for _ in range(60):
+        tids, words = paths[source].random_path(random)
+        num_words += len(words)
+        ours, kaldis = (graph.cost(tids, words) for graph in paths)
+        assert np.isfinite(ours)
+        assert ours == pytest.approx(kaldis, abs=1e-2), len(tids)
+    assert num_words > 200
+
+
+def test_what_one_graph_does_not_accept_the_other_does_not(paths):
+    """Paths with a word exchanged, a frame doubled or a frame left out: accepted at the same cost, or by none."""
+    random = np.random.default_rng(2)
+    accepted = 0
+    for number in range(60):
+        tids, words = paths[number % 2].random_path(random)
+        place = int(random.integers(len(tids)))
+        if number % 3 == 0 and words:
+            words[int(random.integers(len(words)))] = int(random.integers(1, 1741))
+        elif number % 3 == 1:
+            tids.insert(place, tids[place])
+        else:
+            del tids[place]
+        ours, kaldis = (graph.cost(tids, words) for graph in paths)
+        assert ours == kaldis or ours == pytest.approx(kaldis, abs=1e-2)
+        accepted += ours < np.inf
+    assert 5 < accepted < 55
+
+
+def test_no_larger_than_kaldis(graphs, kaldi_reference, tmp_path):
+    ours, kaldis = (viterbi.graph for viterbi in graphs[0])
+    ours.write_fst_file(tmp_path / "HCLG.fst")
+    with gzip.open(kaldi_reference / "lattice" / "HCLG.fst.gz") as file:
+        kaldi_bytes = len(file.read())
+    assert ours.num_states <= 1.03 * kaldis.num_states and ours.num_arcs <= 1.03 * kaldis.num_arcs
+    assert (tmp_path / "HCLG.fst").stat().st_size <= 1.03 * kaldi_bytes
 
 
 def test_made_once_and_again_when_something_changes(lang, kaldi_reference, tmp_path):

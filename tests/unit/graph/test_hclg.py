@@ -47,7 +47,9 @@ def grammar_cost(grammar: CsrGraph, words: tuple[int, ...], backoff: int) -> flo
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"width": 1}, {"width": 2, "chain": True}, {"positions": False, "sil_prob": 0.0}], ids=str
+    "settings",
+    [{}, {"width": 1}, {"width": 2, "chain": True}, {"positions": False, "sil_prob": 0.0}, {"silprob": True}],
+    ids=str,
 )
 @pytest.mark.parametrize("seed", range(2))
 def test_best_path_is_that_of_the_best_sentence(toy, tmp_path, settings, seed):
