@@ -1,9 +1,9 @@
 """Options that the verbs that train GMMs share, in Kaldi's names."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from asrtool.bin._alignment_options import add_align_options, align_options
+from asrtool.bin._alignment_options import add_align_options, align_options, run_options
 from asrtool.errors import AsrtoolError
 
 if TYPE_CHECKING:
@@ -49,7 +49,20 @@ def iterations(text: str, name: str) -> tuple[int, ...]:
     return tuple(map(int, text.split()))
 
 
-def context_options(args: argparse.Namespace) -> dict[str, int]:
+def triphone_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of train.gmm_triphones.TriphoneOptions."""
+    from asrtool.train.gmm_triphones import REALIGN_ITERS
+
+    return {
+        "num_leaves": args.num_leaves,
+        "training": training_options(args, args.totgauss, realign_iterations(args, REALIGN_ITERS), args.beam),
+        "cluster_threshold": args.cluster_thresh,
+        "run": run_options(args),
+        **_context(args),
+    }
+
+
+def _context(args: argparse.Namespace) -> dict[str, int]:
     """--context-opts as arguments of TriphoneOptions."""
     values = {}
     for word in args.context_opts.split():

@@ -3,13 +3,11 @@
 import argparse
 
 from asrtool.arguments import parser
-from asrtool.bin._alignment_options import run_options
 from asrtool.bin._gmm_options import (
     add_feature_options,
     add_run_options,
     add_triphone_options,
-    context_options,
-    realign_iterations,
+    triphone_options,
 )
 from asrtool.bin._threads import one_blas_thread
 
@@ -26,10 +24,7 @@ def main(arguments: list[str]) -> int:
 
 
 def train(args: argparse.Namespace) -> None:
-    from asrtool.bin._gmm_options import training_options
     from asrtool.train.gmm_deltas import DeltasOptions, train_deltas
-    from asrtool.train.gmm_triphones import REALIGN_ITERS
 
-    schedule = training_options(args, args.totgauss, realign_iterations(args, REALIGN_ITERS), args.beam)
-    deltas_options = DeltasOptions(args.num_leaves, schedule, args.cluster_thresh, run_options(args), **context_options(args))
+    deltas_options = DeltasOptions(**triphone_options(args))
     train_deltas(args.data_dir, args.lang_dir, args.alignment_dir, args.exp_dir, deltas_options)

@@ -3,8 +3,7 @@
 import argparse
 
 from asrtool.arguments import existing_path, parser
-from asrtool.bin._alignment_options import run_options
-from asrtool.bin._gmm_options import add_run_options, add_triphone_options, context_options, iterations, realign_iterations
+from asrtool.bin._gmm_options import add_run_options, add_triphone_options, iterations, triphone_options
 from asrtool.bin._threads import one_blas_thread
 
 
@@ -28,17 +27,10 @@ def main(arguments: list[str]) -> int:
 
 
 def train(args: argparse.Namespace) -> None:
-    from asrtool.bin._gmm_options import training_options
     from asrtool.train.gmm_lda_mllt import LdaMlltOptions, train_lda_mllt
-    from asrtool.train.gmm_triphones import REALIGN_ITERS
 
-    schedule = training_options(args, args.totgauss, realign_iterations(args, REALIGN_ITERS), args.beam)
     lda_mllt_options = LdaMlltOptions(
-        args.num_leaves,
-        schedule,
-        args.cluster_thresh,
-        run_options(args),
-        **context_options(args),
+        **triphone_options(args),
         dim=args.dim,
         splice_opts=args.splice_opts,
         mllt_iters=iterations(args.mllt_iters, "--mllt-iters"),

@@ -3,9 +3,8 @@
 import argparse
 
 from asrtool.arguments import parser
-from asrtool.bin._alignment_options import run_options
 from asrtool.bin._fmllr_options import add_fmllr_options, fmllr_options
-from asrtool.bin._gmm_options import add_run_options, add_triphone_options, context_options, iterations, realign_iterations
+from asrtool.bin._gmm_options import add_run_options, add_triphone_options, iterations, triphone_options
 from asrtool.bin._threads import one_blas_thread
 
 
@@ -23,17 +22,10 @@ def main(arguments: list[str]) -> int:
 
 
 def train(args: argparse.Namespace) -> None:
-    from asrtool.bin._gmm_options import training_options
     from asrtool.train.gmm_sat import SatOptions, train_sat
-    from asrtool.train.gmm_triphones import REALIGN_ITERS
 
-    schedule = training_options(args, args.totgauss, realign_iterations(args, REALIGN_ITERS), args.beam)
     sat_options = SatOptions(
-        args.num_leaves,
-        schedule,
-        args.cluster_thresh,
-        run_options(args),
-        **context_options(args),
+        **triphone_options(args),
         fmllr=fmllr_options(args),
         fmllr_iters=iterations(args.fmllr_iters, "--fmllr-iters"),
         silence_weight=args.silence_weight,

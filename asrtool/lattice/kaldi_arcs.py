@@ -56,10 +56,15 @@ def to_lattice_arrays(arcs: KaldiArcs) -> Lattice | CompactLattice:
         arcs = _final_acoustics_on_arcs(arcs)
     arcs, frame = _sorted(arcs)
     num_frames = _num_frames(arcs, frame)
+    return in_order(arcs, num_frames, frame)
+
+
+def in_order(arcs: KaldiArcs, num_frames: int, state_frame: np.ndarray) -> Lattice | CompactLattice:
+    """A lattice of these states as they are; state_frame is for a state-level one."""
     if not arcs.compact:
         return Lattice(
             num_frames=num_frames,
-            state_frame=frame,
+            state_frame=state_frame,
             arc_start=arcs.source,
             arc_end=arcs.end,
             arc_transition_id=arcs.transition_id,
