@@ -134,7 +134,7 @@ class MatrixReader:
                 reader = KaldiReader(_archive_bytes(value), value)
             else:
                 name, _, offset = value.rpartition(":")
-                position = int(offset) if name and offset.isdecimal() else None
+                position = int(offset) if name and offset.isdecimal() and len(offset) < 19 else None  # fits 64 bits
                 name = value if position is None else name
                 reader = KaldiReader(self._archive(name), name, position or 0)
         except AsrtoolError as error:

@@ -142,6 +142,14 @@ def test_bad_scp_is_told(tmp_path, scp, message):
         MatrixReader(tmp_path / "f.scp")
 
 
+def test_an_offset_beyond_all_files_is_told(table):
+    (table / "far.scp").write_text(f"a-1 {table}/f.ark:{'5' * 18}\na-2 {table}/f.ark:{'5' * 5000}\n")
+    with pytest.raises(AsrtoolError, match=r"f\.ark: a-1: expected a token, found the end"):
+        MatrixReader(table / "far.scp")["a-1"]
+    with pytest.raises(AsrtoolError, match=r"far\.scp: a-2: .*(no such file|cannot be opened)"):
+        MatrixReader(table / "far.scp")["a-2"]
+
+
 def test_nan_is_told_with_its_frame(tmp_path):
     bad = np.ones((3, 2), np.float32)
     bad[1, 1] = np.nan
