@@ -6,13 +6,12 @@ and looks at all phones of the model as rivals (as goodness of pronunciation doe
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from asrtool.errors import AsrtoolError
 from asrtool.forced_alignment.model import AlignerModel
-from asrtool.io.kaldi_binary import KaldiReader
+from asrtool.nnet.log_prior import read_counts
 
 COUNT_FILES = ("ali_train_pdf.counts", "final.occs")
 
@@ -52,15 +51,9 @@ def log_prior(model: AlignerModel) -> np.ndarray:
     for name in COUNT_FILES:
         path = model.directory / name
         if path.is_file():
-            counts = _read_counts(path)
-            if len(counts) == model.num_pdfs and counts.sum() > 0:
-                return np.log(np.maximum(counts / counts.sum(), 1e-8)).astype(np.float32)
+            try:
+                counts = read_counts(path, model.num_pdfs)
+            except AsrtoolError:
+                continue
+            return np.log(np.maximum(counts / counts.sum(), 1e-8)).astype(np.float32)
     return np.zeros(model.num_pdfs, np.float32)
-
-
-def _read_counts(path: Path) -> np.ndarray:
-    try:
-        with KaldiReader.open(path) as reader:
-            return reader.read_float_vector().astype(np.float64)
-    except AsrtoolError:
-        return np.zeros(0)

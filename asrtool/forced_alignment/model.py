@@ -117,17 +117,11 @@ class AlignerModel:
             from asrtool.nnet.forward import loglikes
 
             return np.ascontiguousarray(loglikes(self.network, features).T)
-        from asrtool.gmm.gmm_kernels import pdf_loglikes
-
         gmm = self.adapted_gmm if adapted and self.adapted_gmm else self.gmm
-        out = np.empty((gmm.num_pdfs, len(features)), dtype=np.float32)
-        frames = np.require(features, np.float32, ["C", "W"])
         if pdf_ids is None:
-            pdf_loglikes(frames, gmm.parameters, gmm.pdf_begin, np.arange(gmm.num_pdfs, dtype=np.int32), out)
-            return out
-        some = np.empty((len(pdf_ids), len(features)), dtype=np.float32)
-        pdf_loglikes(frames, gmm.parameters, gmm.pdf_begin, pdf_ids, some)
-        out[pdf_ids] = some
+            return gmm.pdf_loglikes(features)
+        out = np.empty((gmm.num_pdfs, len(features)), dtype=np.float32)
+        out[pdf_ids] = gmm.pdf_loglikes(features, pdf_ids)
         return out
 
     @cached_property

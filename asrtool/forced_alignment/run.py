@@ -5,7 +5,6 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,6 @@ from asrtool.io.atomic_file import write_text
 from asrtool.io.progress import progress
 
 PARTS = ".parts"
-PART_UTTERANCES = 200
 VERSION = 1  # of the results in parts: another one makes them anew
 
 
@@ -68,8 +66,8 @@ def align_corpus_dir(corpus_dir: Path, dictionary: Path, model_path: Path, out_d
     _say_unknown(out_dir, vocabulary)
     with ThreadPoolExecutor(settings.num_threads) as pool, ThreadPoolExecutor(settings.num_threads) as speakers:
         worker = SpeakerAligner(aligner, FeatureExtractor(model.extraction), prepared, pool)
-        job = PartJob(corpus, worker, out_dir / PARTS, _digest(model, settings), vocabulary)
-        parts = list(_parts(corpus))
+        job = PartJob(corpus, worker, out_dir / PARTS, _digest(model, settings))
+        parts = list(corpus.speakers().values())  # a speaker's utterances share their statistics
         jobs = speakers.map(job, parts)
         results = [one for found in progress(jobs, len(parts), "parts aligned") for one in found]
     write_results(out_dir, (one for one in results if not one.problem), settings.formats, settings.textgrid_confidence)
@@ -84,11 +82,6 @@ def load_g2p(path: str | None) -> Guess | None:
     return G2p.load(path).pronounce
 
 
-def _parts(corpus: Corpus) -> Iterator[list[Utterance]]:
-    """Speakers: all of one speaker's utterances are together, since they share their statistics."""
-    yield from corpus.speakers().values()
-
-
 @dataclass
 class PartJob:
     """Aligns a speaker, or reads what was found before."""
@@ -97,7 +90,6 @@ class PartJob:
     worker: SpeakerAligner
     directory: Path
     digest: str
-    vocabulary: Vocabulary
 
     def __call__(self, utterances: list[Utterance]) -> list[AlignedUtterance]:
         path = self.directory / f"{self._key(utterances)}.json"
@@ -113,7 +105,7 @@ class PartJob:
         parts = [self.digest]
         for one in utterances:
             symbols = self.worker.words[one.name][1]
-            spelled = [self.vocabulary.pronunciations[symbol] for symbol in symbols]
+            spelled = [self.worker.aligner.vocabulary.pronunciations[symbol] for symbol in symbols]
             parts.append(repr((one, _stamp(self.corpus.recordings[one.recording]), symbols, spelled)))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 

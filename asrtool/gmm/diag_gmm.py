@@ -84,7 +84,11 @@ class AmDiagGmm:
         return parameters
 
     def loglikes(self, features: np.ndarray, pdf_ids: np.ndarray | None = None) -> np.ndarray:
-        """float32 [T, P]: natural-log likelihood of each frame for each pdf (or each of `pdf_ids`).
+        """float32 [T, P]: see `pdf_loglikes`."""
+        return np.ascontiguousarray(self.pdf_loglikes(features, pdf_ids).T)
+
+    def pdf_loglikes(self, features: np.ndarray, pdf_ids: np.ndarray | None = None) -> np.ndarray:
+        """float32 [P, T]: natural-log likelihood of each frame for each pdf (or each of `pdf_ids`).
 
         Args:
             features: float32 [T, D].
@@ -99,7 +103,7 @@ class AmDiagGmm:
         pdf_ids = np.arange(self.num_pdfs, dtype=np.int32) if pdf_ids is None else np.asarray(pdf_ids, dtype=np.int32)
         out = np.empty((len(pdf_ids), len(features)), dtype=np.float32)
         pdf_loglikes(np.require(features, np.float32, ["C", "W"]), self.parameters, self.pdf_begin, pdf_ids, out)
-        return np.ascontiguousarray(out.T)
+        return out
 
     @classmethod
     def from_moments(cls, pdf_begin: np.ndarray, weights: np.ndarray, means: np.ndarray, variances: np.ndarray) -> "AmDiagGmm":

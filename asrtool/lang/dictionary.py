@@ -1,6 +1,5 @@
 """A dictionary directory, Kaldi's data/local/dict: the lexicon and the lists of phones, read and checked."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asrtool.errors import AsrtoolError
-from asrtool.lang.silence_probs import NUM_SILENCE_FIELDS, SilenceProbs, check_silence_fields
+from asrtool.lang.silence_probs import NUM_SILENCE_FIELDS, SilenceProbs, check_silence_fields, finite_number
 
 FORBIDDEN_WORDS = ("<eps>", "<s>", "</s>", "#0")
 POSITION_SUFFIXES = ("_B", "_E", "_I", "_S")
@@ -162,11 +161,7 @@ def _check_phones(path: Path, number: int, phones, known: dict[str, str], what: 
 
 
 def _is_probability(text: str) -> bool:
-    try:
-        value = float(text)
-    except ValueError:
-        return False
-    return math.isfinite(value) and 0.0 < value <= 1.0
+    return 0.0 < finite_number(text) <= 1.0
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -19,7 +19,7 @@ NUM_SILENCE_FIELDS = 3
 _NAMES = ("<s>", "</s>_s", "</s>_n", "overall")
 
 
-def number(text: str) -> float:
+def finite_number(text: str) -> float:
     """The finite number that a text spells, NaN if none."""
     try:
         value = float(text)
@@ -32,10 +32,10 @@ def check_silence_fields(fields: tuple[str, ...], where: str) -> None:
     """Raises AsrtoolError where the fields about silence are not a probability in (0, 1) and two positive factors."""
     if len(fields) < NUM_SILENCE_FIELDS:
         raise AsrtoolError(f"{where}: expected a probability of silence and two factors before the phones")
-    if not 0.0 < number(fields[0]) < 1.0:
+    if not 0.0 < finite_number(fields[0]) < 1.0:
         raise AsrtoolError(f"{where}: expected a probability of silence in (0, 1), found '{fields[0]}'")
     for field in fields[1:]:
-        if not number(field) > 0.0:
+        if not finite_number(field) > 0.0:
             raise AsrtoolError(f"{where}: expected a factor above 0, found '{field}'")
 
 
@@ -70,11 +70,11 @@ class SilenceProbs:
             raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}") from None
         for line_number, line in enumerate(lines, 1):
             fields = line.split()
-            if len(fields) != 2 or fields[0] not in _NAMES or not number(fields[1]) > 0.0:
+            if len(fields) != 2 or fields[0] not in _NAMES or not finite_number(fields[1]) > 0.0:
                 raise AsrtoolError(
                     f"{path}: line {line_number}: expected one of {' '.join(_NAMES)} and a number above 0, found '{line}'"
                 )
-            values[fields[0]] = number(fields[1])
+            values[fields[0]] = finite_number(fields[1])
         for name in _NAMES:
             if name not in values:
                 raise AsrtoolError(f"{path}: no line for {name}")
