@@ -10,12 +10,16 @@ if TYPE_CHECKING:
     from asrtool.train.gmm_trainer import GmmTrainingOptions
 
 
-def add_run_options(options: argparse.ArgumentParser, num_iters: int, max_iter_inc: int, boost_silence: float) -> None:
+def add_run_options(
+    options: argparse.ArgumentParser, num_iters: int, max_iter_inc: int, boost_silence: float, power: float = 0.25
+) -> None:
     add_align_options(options, boost_silence)
     options.add_argument("--num-iters", type=int, default=num_iters, help=f"iterations (default {num_iters})")
     options.add_argument("--max-iter-inc", type=int, default=max_iter_inc, help=f"last to add Gaussians (default {max_iter_inc})")
     options.add_argument("--realign-iters", default="", help='iterations that align first, "10 20 30" (default: as Kaldi)')
-    options.add_argument("--power", type=float, default=0.25, help="Gaussians go by occupancy to this power (default 0.25)")
+    options.add_argument(
+        "--power", type=float, default=power, help=f"Gaussians go by occupancy to this power (default {power:g})"
+    )
     options.add_argument("--seed", type=int, default=0, help="of the perturbation of split Gaussians (default 0)")
 
 

@@ -10,8 +10,7 @@ from asrtool.bin._threads import one_blas_thread
 
 def main(arguments: list[str]) -> int:
     options = parser("train-sat", __doc__, "asrtool train-sat --nj 2 2000 12000 data/train data/lang exp/tri2b_ali exp/tri3b")
-    add_run_options(options, num_iters=35, max_iter_inc=25, boost_silence=1.0)
-    options.set_defaults(power=0.2)
+    add_run_options(options, num_iters=35, max_iter_inc=25, boost_silence=1.0, power=0.2)
     add_fmllr_options(options, silence_weight=0.0)
     options.add_argument("--fmllr-iters", default="2 4 6 12", help='iterations that estimate transforms (default "2 4 6 12")')
     add_triphone_options(options)

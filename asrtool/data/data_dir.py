@@ -77,6 +77,16 @@ class DataDir:
     def utterances(self) -> list[str]:
         return list(self.utt2spk)
 
+    def speaker(self, utterance: str) -> str:
+        """By utt2spk.
+
+        Raises:
+            AsrtoolError: the utterance is not in it.
+        """
+        if utterance not in self.utt2spk:
+            raise AsrtoolError(f"{self.path}/utt2spk: {utterance}: not in it; run utils/fix_data_dir.sh")
+        return self.utt2spk[utterance]
+
     @cached_property
     def spk2utt(self) -> dict[str, list[str]]:
         """Speaker -> utterances, both in the order of utt2spk."""

@@ -170,7 +170,7 @@ class FeaturePipeline:
     def _stats(self, utterance: str) -> np.ndarray:
         if self.options.cmvn in ("global", "online"):
             return self.global_stats
-        speaker = self._speaker(utterance)
+        speaker = self.data.speaker(utterance)
         if speaker not in self._speaker_stats:
             if speaker not in self.data.cmvn:
                 raise AsrtoolError(
@@ -179,17 +179,11 @@ class FeaturePipeline:
             self._speaker_stats[speaker] = self.data.cmvn[speaker]
         return self._speaker_stats[speaker]
 
-    def _speaker(self, utterance: str) -> str:
-        speaker = self.data.utt2spk.get(utterance)
-        if speaker is None:
-            raise AsrtoolError(f"{self.data.path}/utt2spk: {utterance}: not in it; run utils/fix_data_dir.sh")
-        return speaker
-
     def _history(self, utterance: str, shape: tuple[int, int]) -> np.ndarray | None:
         """Statistics of the speaker's utterances before this one; those of the last speakers asked for are kept."""
         if not self.options.speaker_history:
             return None
-        speaker = self._speaker(utterance)
+        speaker = self.data.speaker(utterance)
         before = self._histories.get(speaker)
         if before is None:
             before, total = {}, np.zeros(shape)

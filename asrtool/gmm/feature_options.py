@@ -17,6 +17,11 @@ MATRIX_FILES = ("final.mat", "full.mat")
 FILES = ("cmvn_opts", "delta_opts", "splice_opts", *MATRIX_FILES)
 
 
+def feature_files(directory: Path) -> list[Path]:
+    """Those that an experiment directory has."""
+    return [directory / name for name in FILES if (directory / name).is_file()]
+
+
 def parse_feature_options(cmvn_opts: str = "", delta_opts: str = "", splice_opts: str | None = None) -> FeatureOptions:
     """Kaldi's command-line options -> FeatureOptions.
 

@@ -16,7 +16,7 @@ import numpy as np
 from asrtool.errors import AsrtoolError
 
 UPDATE_TYPES = ("full", "diag", "offset", "none")
-_SPEAKERS_AT_ONCE = 32  # their inverse statistics take half a MiB each with 40 dimensions
+SPEAKERS_AT_ONCE = 32  # their inverse statistics take half a MiB each with 40 dimensions
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def estimate(statistics: Sequence[FmllrStatistics], options: FmllrOptions = Fmll
     """
     result = [_unchanged(one, options) for one in statistics]
     left = [index for index, one in enumerate(result) if one is None]
-    for begin in range(0, len(left), _SPEAKERS_AT_ONCE):
-        some = left[begin : begin + _SPEAKERS_AT_ONCE]
+    for begin in range(0, len(left), SPEAKERS_AT_ONCE):
+        some = left[begin : begin + SPEAKERS_AT_ONCE]
         for index, one in zip(some, _estimate([statistics[index] for index in some], options), strict=True):
             result[index] = one
     return result

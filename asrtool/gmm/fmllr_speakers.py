@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
-from asrtool.gmm.fmllr import FmllrEstimate, FmllrOptions, FmllrStatistics, estimate
+from asrtool.gmm.fmllr import SPEAKERS_AT_ONCE, FmllrEstimate, FmllrOptions, FmllrStatistics, compose, estimate, identity
 from asrtool.io.kaldi_table import MatrixReader, MatrixWriter
-
-_SPEAKERS_AT_ONCE = 32
 
 
 class SpeakerEstimator:
@@ -37,7 +35,7 @@ class SpeakerEstimator:
         self._left[speaker] -= 1
         if self._left[speaker] == 0:
             self._complete[speaker] = self._sums.pop(speaker)
-        if len(self._complete) == _SPEAKERS_AT_ONCE:
+        if len(self._complete) == SPEAKERS_AT_ONCE:
             self._estimate()
 
     def _estimate(self) -> None:
@@ -68,6 +66,13 @@ def describe_estimates(estimates: Mapping[str, FmllrEstimate]) -> str:
     if unchanged:
         text += f"; {len(unchanged)} speakers without: {', '.join(unchanged[:5])}{', ...' if len(unchanged) > 5 else ''}"
     return text
+
+
+def compose_estimates(estimates: Mapping[str, FmllrEstimate], first: Mapping[str, np.ndarray], dim: int) -> dict[str, np.ndarray]:
+    """Speaker -> float32 [D, D + 1]: the transforms `first`, then those estimated on what they made."""
+    none = identity(dim)
+    composed = {speaker: compose(one.transform, first.get(speaker, none)) for speaker, one in estimates.items()}
+    return {**first, **composed}
 
 
 def write_transforms(directory: str | Path, transforms: Mapping[str, np.ndarray], name: str = "trans") -> None:

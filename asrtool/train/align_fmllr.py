@@ -51,7 +51,7 @@ def align_fmllr(
     check_model_files(source_dir, lang, "train a model there first")
     transition_model, model = read_model(source_dir / "final.mdl")
     path = alignment_model(source_dir)
-    first_transitions, first_model = read_model(path)
+    first_transitions, first_model = (transition_model, model) if path.name == "final.mdl" else read_model(path)
     if not (
         np.array_equal(first_transitions.tuples, transition_model.tuples)
         and np.array_equal(first_model.pdf_begin, model.pdf_begin)

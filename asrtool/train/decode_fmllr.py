@@ -23,10 +23,10 @@ from asrtool.decoder.graph_dir import load_graph
 from asrtool.decoder.make_decoder import make_decoder
 from asrtool.errors import AsrtoolError
 from asrtool.gmm.diag_gmm import AmDiagGmm
-from asrtool.gmm.feature_options import FILES
+from asrtool.gmm.feature_options import feature_files
 from asrtool.gmm.features import GmmFeatures, open_features
-from asrtool.gmm.fmllr import FmllrOptions, compose, identity
-from asrtool.gmm.fmllr_speakers import describe_estimates, read_transforms, transform_files, write_transforms
+from asrtool.gmm.fmllr import FmllrOptions
+from asrtool.gmm.fmllr_speakers import compose_estimates, describe_estimates, read_transforms, transform_files, write_transforms
 from asrtool.gmm.fmllr_statistics import silence_weights
 from asrtool.gmm.model import read_model
 from asrtool.hmm.transition_model import TransitionModel
@@ -92,7 +92,7 @@ def decode_fmllr(
     """
     used = (models.alignment, models.adapt, models.final)
     files = [*used, graph_dir / "HCLG.fst", data_dir / "feats.scp", *options.language_models]
-    files += [source_dir / name for name in FILES if (source_dir / name).is_file()]
+    files += feature_files(source_dir)
     lattices = sorted(si_dir.glob("lat.*.gz"))
     settings = {"fmllr": asdict(options.fmllr), "silence_weight": options.silence_weight}
     made_from = fingerprint([*files, *lattices], options.search, True, options.determinize_lattice) | settings
@@ -204,9 +204,8 @@ class _Decoding:
             self.options.num_threads,
         )
         log(f"second {describe_estimates(estimates)}")
-        first, none = read_transforms(self.directory, FIRST_TRANSFORMS), identity(self.features.dim)
-        composed = {speaker: compose(one.transform, first.get(speaker, none)) for speaker, one in estimates.items()}
-        write_transforms(self.directory, first | composed)
+        first = read_transforms(self.directory, FIRST_TRANSFORMS)
+        write_transforms(self.directory, compose_estimates(estimates, first, self.features.dim))
 
     def final_pass(self, made_from: dict) -> None:
         features, model, options = self._adapted("trans"), self._model(self.models.final), self.options

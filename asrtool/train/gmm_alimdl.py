@@ -25,7 +25,8 @@ class _BothFeatures:
         self.batches, self.batch_frames, self.in_memory = corpus.batches, corpus.batch_frames, corpus.in_memory
 
     def features(self, batch: int) -> np.ndarray:
-        return np.concatenate([self.corpus.features(batch), self.corpus.base_features(batch)], axis=1)
+        base = self.corpus.base_features(batch)
+        return np.concatenate([self.corpus.adapted(batch, base), base], axis=1)
 
 
 @dataclass(frozen=True)

@@ -111,10 +111,7 @@ class GmmCorpus:
 
     def speaker(self, index: int) -> str:
         """The speaker of utterance number `index`, by the data directory's utt2spk."""
-        utterance, data = self.utterances[index], self.source.data
-        if utterance not in data.utt2spk:
-            raise AsrtoolError(f"{data.path}/utt2spk: {utterance}: not in it; run utils/fix_data_dir.sh")
-        return data.utt2spk[utterance]
+        return self.source.data.speaker(self.utterances[index])
 
     def transform(self, matrix: np.ndarray) -> None:
         """From now on all features are also transformed by `matrix`, [D, D] or [D, D + 1], after earlier ones (MLLT).
@@ -153,7 +150,10 @@ class GmmCorpus:
         Raises:
             AsrtoolError: frames that differ in number from utt2num_frames, another dimension, or values that are not numbers.
         """
-        base = self.base_features(batch)
+        return self.adapted(batch, self.base_features(batch))
+
+    def adapted(self, batch: int, base: np.ndarray) -> np.ndarray:
+        """`features` from those without the speakers' transforms, which are left as they are."""
         if not self._speaker_transforms:
             return base
         if batch not in self._adapted:

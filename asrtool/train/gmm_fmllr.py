@@ -33,33 +33,32 @@ def estimate_speakers(
         pdf_of_tid: int32 [num_transition_ids + 1]; weight_of_tid: float32, e.g. `silence_weights`.
         model, target: see `collect_fmllr`.
     """
-    parts = [part for batch in range(len(corpus.batches)) for part in _parts(corpus, batch)]
-    estimator = SpeakerEstimator([speaker for _, speaker, _ in parts], options)
+    parts = [list(_parts(corpus, batch)) for batch in range(len(corpus.batches))]
+    estimator = SpeakerEstimator([speaker for its in parts for speaker, _ in its], options)
 
     def collect(features: np.ndarray, rows: slice, offset: int) -> FmllrStatistics:
         tids = alignment[rows]
         pairs = FramePdfs.aligned(pdf_of_tid[tids], np.where(tids > 0, weight_of_tid[tids], 0))
         return collect_fmllr(features[rows.start - offset : rows.stop - offset], pairs, model, target)
 
-    for batch in range(len(corpus.batches)):
+    for batch, its in enumerate(parts):
         features, offset = corpus.features(batch), corpus.batch_frames(batch).start
-        its = [part for part in parts if part[0] == batch]
-        results = pool.map(lambda part, features=features, offset=offset: collect(features, part[2], offset), its)
-        for (_, speaker, _), statistics in zip(its, results, strict=True):
+        results = pool.map(lambda part, features=features, offset=offset: collect(features, part[1], offset), its)
+        for (speaker, _), statistics in zip(its, results, strict=True):
             estimator.add(speaker, statistics)
     return estimator.finish()
 
 
-def _parts(corpus: GmmCorpus, batch: int) -> Iterator[tuple[int, str, slice]]:
-    """(batch, speaker, frames of the corpus): runs of utterances of one speaker, of about PART_FRAMES at most."""
+def _parts(corpus: GmmCorpus, batch: int) -> Iterator[tuple[str, slice]]:
+    """(speaker, frames of the corpus): runs of utterances of one speaker, of about PART_FRAMES at most."""
     speaker, begin, end = "", 0, 0
     for index in range(*corpus.batches[batch]):
         rows, its = corpus.frames_of(index), corpus.speaker(index)
         if end > begin and (its != speaker or rows.stop - begin > PART_FRAMES):
-            yield batch, speaker, slice(begin, end)
+            yield speaker, slice(begin, end)
             begin = rows.start
         elif end == begin:
             begin = rows.start
         speaker, end = its, rows.stop
     if end > begin:
-        yield batch, speaker, slice(begin, end)
+        yield speaker, slice(begin, end)

@@ -9,6 +9,7 @@ import numpy as np
 from asrtool.data.data_dir import DataDir
 from asrtool.errors import AsrtoolError
 from asrtool.fst.csr import CsrGraph
+from asrtool.gmm.feature_options import FILES
 from asrtool.gmm.fmllr_speakers import read_transforms, transform_files, write_transforms
 from asrtool.hmm.transition_model import TransitionModel
 from asrtool.io.alignment import write_alignments
@@ -24,8 +25,7 @@ from asrtool.train.gmm_lang import read_int_lists
 from asrtool.train.gmm_output import copy_file, summarise_alignments, write_alignment_files
 from asrtool.tree.context_dependency import ContextDependency
 
-FEATURE_FILES = ("cmvn_opts", "delta_opts", "splice_opts", "final.mat", "full.mat")
-OPTIONAL_FILES = ("final.occs", "final.alimdl", *FEATURE_FILES, "phones.txt")
+OPTIONAL_FILES = ("final.occs", "final.alimdl", *FILES, "phones.txt")
 GRAPH_FILES = ("words.txt", "phones.txt", "num_pdfs", "disambig_tid.int", "phones/*", "HCLG.fst")  # HCLG.fst last
 
 

@@ -66,6 +66,9 @@ class DecodedLattices:
                 path = self.directory / f"lat.{part}.gz"
                 if not path.is_file():  # all of its utterances failed
                     raise AsrtoolError("not decoded in the pass before")
+                for old in self._sources:  # what is left of them; done, they hold no file open
+                    self._read.update(self._sources[old])
+                    self._sources[old] = iter(())
                 self._sources[part] = read_lattices(path)
             for name, lattice in self._sources[part]:
                 if name == utterance:

@@ -9,10 +9,10 @@ import numpy as np
 from asrtool.data.data_dir import DataDir
 from asrtool.errors import AsrtoolError
 from asrtool.gmm.diag_gmm import AmDiagGmm
-from asrtool.gmm.feature_options import FILES
+from asrtool.gmm.feature_options import FILES, feature_files
 from asrtool.gmm.features import open_features
-from asrtool.gmm.fmllr import FmllrEstimate, FmllrOptions, compose, identity
-from asrtool.gmm.fmllr_speakers import describe_estimates, read_transforms, transform_files, write_transforms
+from asrtool.gmm.fmllr import FmllrEstimate, FmllrOptions
+from asrtool.gmm.fmllr_speakers import compose_estimates, describe_estimates, read_transforms, transform_files, write_transforms
 from asrtool.gmm.fmllr_statistics import silence_weights
 from asrtool.gmm.model import read_model, write_model
 from asrtool.hmm.transition_model import TransitionModel
@@ -64,7 +64,7 @@ def train_sat(
     lang.check_same_phones(alignment_dir / "phones.txt")
     corpus = GmmCorpus(open_features(data, alignment_dir), data.text, options.run.memory_limit_mib)
     alignment = load_alignment(corpus, alignment_dir)
-    taken = [alignment_dir / name for name in FILES if (alignment_dir / name).is_file()] + transform_files(alignment_dir)
+    taken = feature_files(alignment_dir) + transform_files(alignment_dir)
     speakers = [corpus.speaker(index) for index in range(len(corpus.utterances))]
     more = [options.fmllr, options.fmllr_iters, options.silence_weight, speakers, alignment_dir / "final.mdl", *taken]
     digest = run_fingerprint("sat", corpus, alignment, lang, options, more)
@@ -147,11 +147,7 @@ class _SatTraining:
             if state.iteration not in self.options.fmllr_iters:
                 return ""
             estimates = self._estimate(state.alignment, transition_model, state.model, pool)
-            dim = self.corpus.dim
-            composed = {
-                speaker: compose(one.transform, self.transforms.get(speaker, identity(dim))) for speaker, one in estimates.items()
-            }
-            self._set(self.transforms | composed, state.iteration)
+            self._set(compose_estimates(estimates, self.transforms, self.corpus.dim), state.iteration)
             return describe_estimates(estimates)
 
         return adapt
