@@ -88,7 +88,7 @@ def export_kaldi(experiment: str | Path, out_dir: str | Path, options: ExportOpt
 
 def _alignments(source: Path, experiment: Path, out_dir: Path, model: TransitionModel, options: ExportOptions) -> list[str]:
     """ali.N.gz, num_jobs, counts, trans.N; nothing where the experiment has no alignments."""
-    for pattern in ("ali.*.gz", "trans.*", "num_jobs"):
+    for pattern in ("ali.*.gz", "trans.*", "num_jobs", COUNTS):
         for path in out_dir.glob(pattern):
             path.unlink()
     if not any(source.glob("ali.*")):

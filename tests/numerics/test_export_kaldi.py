@@ -59,6 +59,10 @@ def test_kaldis_directory_goes_through_import_and_export_unchanged(experiment, k
     assert (out / "lang/L.fst").read_bytes() == (kaldi_reference / "lang/L.fst").read_bytes()
     readme = (out / "README.md").read_text()
     assert "| ali.1.gz |" in readme and "| trans.1 |" in readme and "final.nnet" not in readme
+    (tmp_path / "ours/ali_train_pdf.counts").unlink()
+    (tmp_path / "ours/final.occs").unlink(missing_ok=True)
+    export_kaldi(tmp_path / "ours", out, ExportOptions())
+    assert sorted(path.name for path in out.glob("ali*")) == ["ali.1.gz"]  # nothing of the earlier export stays
 
 
 def test_graphs_and_lattices(kaldi_reference, tmp_path):
