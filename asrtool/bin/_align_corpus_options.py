@@ -18,6 +18,15 @@ def add_corpus_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--max-failed", type=float, default=0.25, help="share of utterances that may fail (default 0.25)")
 
 
+def check_corpus_options(args: argparse.Namespace) -> None:
+    """
+    Raises:
+        AsrtoolError: a number out of its range.
+    """
+    if args.nj < 1 or args.speaker_characters < 0 or not 0 <= args.max_failed <= 1:
+        raise AsrtoolError("--nj must be at least 1, --speaker-characters at least 0, and --max-failed between 0 and 1")
+
+
 def add_align_settings(options: argparse.ArgumentParser) -> None:
     options.add_argument("--beam", type=float, default=10, help="alignment beam (default 10)")
     options.add_argument("--retry-beam", type=float, default=200, help="beam when the first one fails (default 200)")
@@ -32,8 +41,6 @@ def add_align_settings(options: argparse.ArgumentParser) -> None:
 def align_settings(args: argparse.Namespace) -> "AlignSettings":
     from asrtool.forced_alignment.align import AlignSettings
 
-    if args.nj < 1 or args.speaker_characters < 0:
-        raise AsrtoolError("--nj must be at least 1, and --speaker-characters at least 0")
     return AlignSettings(
         args.acoustic_scale,
         args.transition_scale,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asrtool.arguments import boolean, existing_path, parser
-from asrtool.bin._align_corpus_options import add_align_settings, add_corpus_options, align_settings
+from asrtool.bin._align_corpus_options import add_align_settings, add_corpus_options, align_settings, check_corpus_options
 from asrtool.bin._threads import one_blas_thread
 from asrtool.errors import AsrtoolError
 
@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> int:
     add_corpus_options(options)
     add_align_settings(options)
     args = options.parse_args(arguments)
+    check_corpus_options(args)
     formats = tuple(args.format.lower().split(","))
     if not set(formats) <= set(FORMATS):
         raise AsrtoolError(f"--format {args.format}: expected one or several of {', '.join(FORMATS)}")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from asrtool.arguments import boolean, existing_path, parser
-from asrtool.bin._align_corpus_options import add_corpus_options
+from asrtool.bin._align_corpus_options import add_corpus_options, check_corpus_options
 from asrtool.bin._threads import one_blas_thread
 
 
@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--config", help="mfcc.conf (default: Kaldi's 13 MFCC at 16 kHz, or that of the model to adapt)")
     add_corpus_options(options)
     args = options.parse_args(arguments)
+    check_corpus_options(args)
     one_blas_thread()
 
     import torch

@@ -160,6 +160,15 @@ def test_parts_are_kept_and_made_anew_where_something_changed(aligned, tmp_path,
     assert len(calls) in (14, 28)  # a speaker's utterances, or two speakers'
 
 
+@pytest.mark.parametrize("words", [("--nj", "0"), ("--speaker-characters", "-1"), ("--max-failed", "1.5")])
+@pytest.mark.parametrize("verb", ["align", "train-aligner"])
+def test_options_out_of_range(verb, words, tmp_path, capsys):
+    (tmp_path / "dict").write_text("far F AA R\n")
+    places = [tmp_path, tmp_path / "dict", *([tmp_path] if verb == "align" else []), tmp_path / "out"]
+    assert cli.main([verb, *words, *map(str, places)]) == 1
+    assert "--nj must be at least 1, --speaker-characters at least 0" in capsys.readouterr().err
+
+
 def test_models_without_the_words_phones_are_refused(aligned, tmp_path, capsys):
     root, _ = aligned
     (tmp_path / "other.dict").write_text("see S IY\nfar F AH0\nmoose M UW S\nmama M AA M AA\nfoo F UW\nseam S IY M\n")
