@@ -15,6 +15,7 @@ silence_weight=0.0   # of silence in the estimation of transforms
 scale_opts="--transition-scale 1.0 --acoustic-scale 0.1 --self-loop-scale 0.1"
 max_failed=0.25      # share of utterances that may fail to align
 memory_limit=2048    # MiB
+use_gpu=auto         # or yes, no: where likelihoods and statistics are computed
 
 . utils/parse_options.sh
 
@@ -22,7 +23,7 @@ if [ $# != 4 ]; then
   echo "Usage: $0 [options] <data-dir> <lang-dir> <src-dir> <align-dir>" >&2
   echo "e.g.: $0 --nj 2 data/train data/lang exp/tri3b exp/tri3b_ali" >&2
   echo "Options: --nj --cmd --beam --retry-beam --boost-silence --fmllr-update-type --fmllr-min-count --silence-weight" >&2
-  echo "  --scale-opts --max-failed --memory-limit" >&2
+  echo "  --scale-opts --max-failed --memory-limit --use-gpu" >&2
   exit 1
 fi
 data=$1
@@ -39,5 +40,5 @@ mkdir -p "$dir/log"
 $cmd --num-threads "$nj" "$dir/log/align.log" asrtool align-fmllr --nj "$nj" --beam "$beam" --retry-beam "$retry_beam" \
   --boost-silence "$boost_silence" --fmllr-update-type "$fmllr_update_type" --fmllr-min-count "$fmllr_min_count" \
   --silence-weight "$silence_weight" $scale_opts --max-failed "$max_failed" --memory-limit "$memory_limit" \
-  "$data" "$lang" "$srcdir" "$dir"
+  --use-gpu "$use_gpu" "$data" "$lang" "$srcdir" "$dir"
 head -n 4 "$dir/alignment_summary.txt" >&2

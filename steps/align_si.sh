@@ -11,13 +11,14 @@ boost_silence=1.0    # factor on silence likelihoods
 scale_opts="--transition-scale 1.0 --acoustic-scale 0.1 --self-loop-scale 0.1"
 max_failed=0.25      # share of utterances that may fail to align
 memory_limit=2048    # MiB
+use_gpu=auto         # or yes, no: where likelihoods and statistics are computed
 
 . utils/parse_options.sh
 
 if [ $# != 4 ]; then
   echo "Usage: $0 [options] <data-dir> <lang-dir> <src-dir> <align-dir>" >&2
   echo "e.g.: $0 --nj 2 --boost-silence 1.25 data/train data/lang exp/tri1 exp/tri1_ali" >&2
-  echo "Options: --nj --cmd --beam --retry-beam --boost-silence --scale-opts --max-failed --memory-limit" >&2
+  echo "Options: --nj --cmd --beam --retry-beam --boost-silence --scale-opts --max-failed --memory-limit --use-gpu" >&2
   exit 1
 fi
 data=$1
@@ -33,5 +34,5 @@ mkdir -p "$dir/log"
 # shellcheck disable=SC2086  # scale_opts are several options
 $cmd --num-threads "$nj" "$dir/log/align.log" asrtool align-gmm --nj "$nj" --beam "$beam" --retry-beam "$retry_beam" \
   --boost-silence "$boost_silence" $scale_opts --max-failed "$max_failed" --memory-limit "$memory_limit" \
-  "$data" "$lang" "$srcdir" "$dir"
+  --use-gpu "$use_gpu" "$data" "$lang" "$srcdir" "$dir"
 head -n 4 "$dir/alignment_summary.txt" >&2

@@ -16,6 +16,7 @@ acwt=0.083333        # acoustic scale of search and posteriors
 beam=13.0
 lattice_beam=6.0
 max_active=7000
+use_gpu=auto         # or yes, no: where likelihoods and statistics are computed
 silence_weight=0.01  # of silence in the estimation of transforms
 fmllr_update_type=full  # or diag, offset, none
 fmllr_min_count=500  # speakers with fewer frames keep their features
@@ -32,7 +33,7 @@ if [ $# != 3 ]; then
   echo "e.g.: $0 --nj 2 exp/tri3b/graph data/test exp/tri3b/decode_test" >&2
   echo "Options: --nj --cmd --first-beam --first-max-active --alignment-model --adapt-model --final-model --si-dir --acwt" >&2
   echo "  --beam --lattice-beam --max-active --silence-weight --fmllr-update-type --fmllr-min-count --determinize-lattice" >&2
-  echo "  --small-lm --big-lm --skip-scoring --scoring-opts" >&2
+  echo "  --small-lm --big-lm --skip-scoring --scoring-opts --use-gpu" >&2
   exit 1
 fi
 graph=$1
@@ -56,7 +57,7 @@ if [ -z "$si_dir" ]; then
   si_dir=$dir.si
   steps/decode.sh --nj "$nj" --cmd "$cmd" --acwt "$acwt" --beam "$first_beam" --max-active "$first_max_active" \
     --model "$alignment_model" "${lm_opts[@]}" --skip-scoring "$skip_scoring" --scoring-opts "$scoring_opts" \
-    "$graph" "$data" "$si_dir"
+    --use-gpu "$use_gpu" "$graph" "$data" "$si_dir"
 fi
 [ -f "$si_dir/lat.1.gz" ] || { echo "$0: ERROR: $si_dir/lat.1.gz: no such file" >&2; exit 1; }
 
@@ -64,7 +65,7 @@ $cmd --num-threads "$nj" "$dir/log/decode.log" asrtool decode-fmllr --nj "$nj" -
   --alignment-model "$alignment_model" --adapt-model "$adapt_model" --final-model "$final_model" \
   --acoustic-scale "$acwt" --beam "$beam" --lattice-beam "$lattice_beam" --max-active "$max_active" \
   --silence-weight "$silence_weight" --fmllr-update-type "$fmllr_update_type" --fmllr-min-count "$fmllr_min_count" \
-  --determinize-lattice "$determinize_lattice" "${lm_opts[@]}" "$srcdir" "$graph" "$data" "$dir"
+  --determinize-lattice "$determinize_lattice" --use-gpu "$use_gpu" "${lm_opts[@]}" "$srcdir" "$graph" "$data" "$dir"
 if ! $skip_scoring && [ -f "$data/text" ]; then
   # shellcheck disable=SC2086  # several options
   steps/score.sh --cmd "$cmd" $scoring_opts "$data" "$graph" "$dir"

@@ -21,6 +21,7 @@ scale_opts="--transition-scale 1.0 --acoustic-scale 0.1 --self-loop-scale 0.1"
 max_failed=0.25      # share of utterances that may fail to align
 memory_limit=2048    # MiB of features to keep in memory; beyond it they are read again in each iteration
 seed=0
+use_gpu=auto         # or yes, no: where likelihoods and statistics are computed
 
 . utils/parse_options.sh
 
@@ -28,7 +29,7 @@ if [ $# != 6 ]; then
   echo "Usage: $0 [options] <num-leaves> <tot-gauss> <data-dir> <lang-dir> <alignment-dir> <exp-dir>" >&2
   echo "e.g.: $0 --nj 2 --boost-silence 1.25 2000 10000 data/train data/lang exp/mono_ali exp/tri1" >&2
   echo "Options: --nj --cmd --num-iters --max-iter-inc --boost-silence --realign-iters --beam --retry-beam --power" >&2
-  echo "  --cluster-thresh --cmvn-opts --delta-opts --context-opts --scale-opts --max-failed --memory-limit --seed" >&2
+  echo "  --cluster-thresh --cmvn-opts --delta-opts --context-opts --scale-opts --max-failed --memory-limit --seed --use-gpu" >&2
   exit 1
 fi
 num_leaves=$1
@@ -48,5 +49,5 @@ $cmd --num-threads "$nj" "$dir/log/train_deltas.log" asrtool train-deltas --nj "
   --max-iter-inc "$max_iter_inc" --boost-silence "$boost_silence" --realign-iters "$realign_iters" --beam "$beam" \
   --retry-beam "$retry_beam" --power "$power" --cluster-thresh "$cluster_thresh" \
   "--cmvn-opts=$cmvn_opts" "--delta-opts=$delta_opts" "--context-opts=$context_opts" $scale_opts --max-failed "$max_failed" \
-  --memory-limit "$memory_limit" --seed "$seed" "$num_leaves" "$totgauss" "$data" "$lang" "$alidir" "$dir"
+  --memory-limit "$memory_limit" --seed "$seed" --use-gpu "$use_gpu" "$num_leaves" "$totgauss" "$data" "$lang" "$alidir" "$dir"
 head -n 4 "$dir/alignment_summary.txt" >&2

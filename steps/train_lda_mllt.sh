@@ -25,6 +25,7 @@ scale_opts="--transition-scale 1.0 --acoustic-scale 0.1 --self-loop-scale 0.1"
 max_failed=0.25      # share of utterances that may fail to align
 memory_limit=2048    # MiB of features to keep in memory; beyond it they are read again in each iteration
 seed=0
+use_gpu=auto         # or yes, no: where likelihoods and statistics are computed
 
 . utils/parse_options.sh
 
@@ -33,7 +34,7 @@ if [ $# != 6 ]; then
   echo "e.g.: $0 --nj 2 --boost-silence 1.25 2000 12000 data/train data/lang exp/tri1_ali exp/tri2b" >&2
   echo "Options: --nj --cmd --num-iters --max-iter-inc --boost-silence --realign-iters --beam --retry-beam --power" >&2
   echo "  --cluster-thresh --cmvn-opts --splice-opts --context-opts --dim --mllt-iters --randprune --use-lda-mat --scale-opts" >&2
-  echo "  --max-failed --memory-limit --seed" >&2
+  echo "  --max-failed --memory-limit --seed --use-gpu" >&2
   exit 1
 fi
 num_leaves=$1
@@ -54,6 +55,6 @@ $cmd --num-threads "$nj" "$dir/log/train_lda_mllt.log" asrtool train-lda-mllt --
   --retry-beam "$retry_beam" --power "$power" --cluster-thresh "$cluster_thresh" \
   "--cmvn-opts=$cmvn_opts" "--splice-opts=$splice_opts" "--context-opts=$context_opts" --dim "$dim" \
   --mllt-iters "$mllt_iters" --randprune "$randprune" ${use_lda_mat:+--use-lda-mat "$use_lda_mat"} \
-  $scale_opts --max-failed "$max_failed" --memory-limit "$memory_limit" --seed "$seed" \
+  $scale_opts --max-failed "$max_failed" --memory-limit "$memory_limit" --seed "$seed" --use-gpu "$use_gpu" \
   "$num_leaves" "$totgauss" "$data" "$lang" "$alidir" "$dir"
 head -n 4 "$dir/alignment_summary.txt" >&2

@@ -20,6 +20,7 @@ scale_opts="--transition-scale 1.0 --acoustic-scale 0.1 --self-loop-scale 0.1"
 max_failed=0.25      # share of utterances that may fail to align
 memory_limit=2048    # MiB of features to keep in memory; beyond it they are read again in each iteration
 seed=0
+use_gpu=auto         # or yes, no: where likelihoods and statistics are computed
 
 . utils/parse_options.sh
 
@@ -28,6 +29,7 @@ if [ $# != 3 ]; then
   echo "e.g.: $0 --nj 2 --boost-silence 1.25 data/train data/lang exp/mono" >&2
   echo "Options: --nj --cmd --num-iters --max-iter-inc --totgauss --boost-silence --realign-iters --initial-beam" >&2
   echo "  --regular-beam --retry-beam --power --cmvn-opts --delta-opts --scale-opts --max-failed --memory-limit --seed" >&2
+  echo "  --use-gpu" >&2
   exit 1
 fi
 data=$1
@@ -44,5 +46,5 @@ $cmd --num-threads "$nj" "$dir/log/train_mono.log" asrtool train-mono --nj "$nj"
   --max-iter-inc "$max_iter_inc" --totgauss "$totgauss" --boost-silence "$boost_silence" --realign-iters "$realign_iters" \
   --initial-beam "$initial_beam" --regular-beam "$regular_beam" --retry-beam "$retry_beam" --power "$power" \
   "--cmvn-opts=$cmvn_opts" "--delta-opts=$delta_opts" $scale_opts --max-failed "$max_failed" \
-  --memory-limit "$memory_limit" --seed "$seed" "$data" "$lang" "$dir"
+  --memory-limit "$memory_limit" --seed "$seed" --use-gpu "$use_gpu" "$data" "$lang" "$dir"
 head -n 4 "$dir/alignment_summary.txt" >&2

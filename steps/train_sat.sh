@@ -23,6 +23,7 @@ scale_opts="--transition-scale 1.0 --acoustic-scale 0.1 --self-loop-scale 0.1"
 max_failed=0.25      # share of utterances that may fail to align
 memory_limit=2048    # MiB of features to keep in memory; beyond it they are read again in each iteration
 seed=0
+use_gpu=auto         # or yes, no: where likelihoods and statistics are computed
 
 . utils/parse_options.sh
 
@@ -31,7 +32,7 @@ if [ $# != 6 ]; then
   echo "e.g.: $0 --nj 2 2500 15000 data/train data/lang exp/tri2b_ali exp/tri3b" >&2
   echo "Options: --nj --cmd --num-iters --max-iter-inc --boost-silence --realign-iters --fmllr-iters --fmllr-update-type" >&2
   echo "  --fmllr-min-count --silence-weight --beam --retry-beam --power --cluster-thresh --context-opts --scale-opts" >&2
-  echo "  --max-failed --memory-limit --seed" >&2
+  echo "  --max-failed --memory-limit --seed --use-gpu" >&2
   exit 1
 fi
 num_leaves=$1
@@ -52,5 +53,5 @@ $cmd --num-threads "$nj" "$dir/log/train_sat.log" asrtool train-sat --nj "$nj" -
   --fmllr-iters "$fmllr_iters" --fmllr-update-type "$fmllr_update_type" --fmllr-min-count "$fmllr_min_count" \
   --silence-weight "$silence_weight" --beam "$beam" --retry-beam "$retry_beam" --power "$power" \
   --cluster-thresh "$cluster_thresh" "--context-opts=$context_opts" $scale_opts --max-failed "$max_failed" \
-  --memory-limit "$memory_limit" --seed "$seed" "$num_leaves" "$totgauss" "$data" "$lang" "$alidir" "$dir"
+  --memory-limit "$memory_limit" --seed "$seed" --use-gpu "$use_gpu" "$num_leaves" "$totgauss" "$data" "$lang" "$alidir" "$dir"
 head -n 4 "$dir/alignment_summary.txt" >&2

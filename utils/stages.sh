@@ -5,7 +5,7 @@
 # change what is made: if it differs from that of the last start, the recipe stops and says so.
 
 run_stages() {
-  local dir=$1 settings=$2 number=-1 name done_file started from=${stage:-}
+  local dir=$1 settings=$2 number=-1 last name done_file started from=${stage:-}
   shift 2
   mkdir -p "$dir/.stages"
   if [ -f "$dir/.stages/settings" ] && [ "$(cat "$dir/.stages/settings")" != "$settings" ]; then
@@ -13,16 +13,24 @@ run_stages() {
     exit 1
   fi
   echo "$settings" >"$dir/.stages/settings.tmp" && mv "$dir/.stages/settings.tmp" "$dir/.stages/settings"
+  last=$(($# - 1))
   for name in "$@"; do
     number=$((number + 1))
     done_file=$dir/.stages/${number}_$name
     if [ "$number" -lt "${from:-0}" ] || [ "$number" -gt "${stop_stage:-1000}" ]; then continue; fi
     if [ -z "$from" ] && [ -f "$done_file" ]; then continue; fi
     rm -f "$done_file"
-    echo "$(date '+%F %T') stage $number: $name" >&2
+    echo "$(date '+%F %T') stage $number of $last: $name" >&2
     started=$SECONDS
     "stage_$name"
     echo "$((SECONDS - started)) s" >"$done_file.tmp" && mv "$done_file.tmp" "$done_file"
-    echo "$(date '+%F %T') stage $number: $name took $((SECONDS - started)) s" >&2
+    echo "$(date '+%F %T') stage $number of $last: $name took $((SECONDS - started)) s" >&2
   done
+}
+
+# `require_disk STAGE HOURS DIR` ends the recipe with one line where the file system of DIR has less room than STAGE (of
+# conf/resources.yaml) needs for HOURS of speech; disk_check=false goes on all the same.
+require_disk() {
+  if [ "${disk_check:-true}" = false ]; then return 0; fi
+  asrtool plan-resources check "$@" >&2 || exit 1
 }

@@ -4,6 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from asrtool.bin._gpu_options import add_gpu_option
 from asrtool.errors import AsrtoolError
 
 if TYPE_CHECKING:
@@ -12,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def add_align_options(options: argparse.ArgumentParser, boost_silence: float | None = 1.0) -> None:
-    """`boost_silence`: the default; None for a command without it."""
+    """`boost_silence`: the default; None for a command without GMMs."""
     options.add_argument("--nj", type=int, default=os.cpu_count() or 1, help="threads, without effect on results (default: all)")
     if boost_silence is not None:
+        add_gpu_option(options)
         options.add_argument(
             "--boost-silence", type=float, default=boost_silence, help="factor on silence likelihoods in alignment"
         )
@@ -36,6 +38,8 @@ def align_options(args: argparse.Namespace) -> "AlignOptions":
 
 
 def run_options(args: argparse.Namespace) -> "RunOptions":
+    from asrtool.gmm.backend import choose_backend
     from asrtool.train.gmm_run import RunOptions
 
-    return RunOptions(args.nj, args.memory_limit, getattr(args, "cmvn_opts", ""), getattr(args, "delta_opts", ""))
+    features = getattr(args, "cmvn_opts", ""), getattr(args, "delta_opts", "")
+    return RunOptions(args.nj, args.memory_limit, *features, choose_backend(getattr(args, "use_gpu", "no")))

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from asrtool.arguments import parser
 from asrtool.errors import AsrtoolError
+from asrtool.io.progress import progress
 from asrtool.io.symbols import SymbolTable
 from asrtool.io.tally import Tally
 from asrtool.lattice.archive import read_lattices
@@ -50,7 +51,7 @@ def each_lattice(path: Path, work: Callable[[str, object], Result | None], max_f
         AsrtoolError: an archive that cannot be read, or more bad lattices than the share `max_failed`.
     """
     tally = Tally(max_failed=max_failed)
-    for utterance, lattice in read_lattices(path):
+    for utterance, lattice in progress(read_lattices(path), num_decoded(path), f"lattices of {path}", end=False):
         try:
             result = work(utterance, lattice)
         except AsrtoolError as error:
@@ -62,6 +63,15 @@ def each_lattice(path: Path, work: Callable[[str, object], Result | None], max_f
         tally.ok()
         yield utterance, result
     tally.close()
+
+
+def num_decoded(path: Path) -> int | None:
+    """Utterances of a decoding directory by its hyp.txt; None of an archive."""
+    hypotheses = path / "hyp.txt"
+    if not hypotheses.is_file():
+        return None
+    with open(hypotheses, "rb") as file:
+        return sum(1 for _ in file)
 
 
 def word_writer(table: str | None) -> Callable[[object], str]:

@@ -7,6 +7,7 @@ from asrtool.arguments import boolean, parser
 from asrtool.errors import AsrtoolError
 from asrtool.feat.pipeline import FeatureOptions, FeaturePipeline
 from asrtool.io.kaldi_table import MatrixReader, MatrixWriter
+from asrtool.io.progress import progress
 
 
 def main(arguments: list[str]) -> int:
@@ -36,9 +37,10 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:
         raise AsrtoolError(str(error)) from None
     if Path(args.source).is_dir():
-        items = FeaturePipeline(args.source, wanted).items()
+        pipeline = FeaturePipeline(args.source, wanted)
+        items = progress(pipeline.items(), len(pipeline.utterances()), f"copying {args.source}", end=False)
     elif wanted.output_dim(1) == 1 and wanted.cmvn == "none":
-        items = MatrixReader(args.source).items()
+        items = progress(MatrixReader(args.source).items(), None, f"copying {args.source}", end=False)
     else:
         raise AsrtoolError(f"{args.source}: CMVN, splicing and differences need a data directory, this is a table")
     done = 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from asrtool.arguments import existing_path, parser
 from asrtool.bin._decode_options import add_decode_options, language_models, search_options
 from asrtool.bin._fmllr_options import add_fmllr_options, fmllr_options
+from asrtool.bin._gpu_options import add_gpu_option
 from asrtool.bin._threads import one_blas_thread
 from asrtool.errors import AsrtoolError
 
@@ -22,11 +23,13 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--final-model", type=existing_path, help="of the final costs (default: final.mdl)")
     add_decode_options(options, acoustic_scale=0.083333)
     add_fmllr_options(options, silence_weight=0.01)
+    add_gpu_option(options)
     args = options.parse_args(arguments)
     if not args.lattice:
         raise AsrtoolError("--lattice false: the transforms are estimated from lattices")
     one_blas_thread()
 
+    from asrtool.gmm.backend import choose_backend
     from asrtool.train.decode_fmllr import DecodeFmllrOptions, Models, decode_fmllr
 
     settings = DecodeFmllrOptions(
@@ -37,6 +40,7 @@ def main(arguments: list[str]) -> int:
         args.nj,
         args.max_failed,
         args.determinize_lattice,
+        choose_backend(args.use_gpu),
     )
     models = Models.of(args.source_dir, args.alignment_model, args.adapt_model, args.final_model)
     decode_fmllr(args.graph_dir, args.data_dir, args.out_dir, args.source_dir, args.si_dir, models, settings)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from asrtool.arguments import existing_path, parser
 from asrtool.bin._decode_options import add_decode_options, language_models, search_options
+from asrtool.bin._gpu_options import add_gpu_option
 from asrtool.bin._threads import one_blas_thread
 
 
@@ -15,12 +16,14 @@ def main(arguments: list[str]) -> int:
     options.add_argument("data_dir", type=existing_path)
     options.add_argument("out_dir", type=Path)
     add_decode_options(options, acoustic_scale=0.083333)
+    add_gpu_option(options)
     args = options.parse_args(arguments)
     one_blas_thread()
 
     from asrtool.decoder.decode_data import decode_data, fingerprint, is_done, one_by_one
     from asrtool.decoder.graph_dir import load_graph
     from asrtool.decoder.make_decoder import make_decoder
+    from asrtool.gmm.backend import choose_backend
     from asrtool.gmm.features import open_features
     from asrtool.gmm.model import read_model
 
@@ -36,10 +39,11 @@ def main(arguments: list[str]) -> int:
         )
     transition_model, gmm = read_model(args.model)
     graph, words = load_graph(args.graph_dir, transition_model)
+    backend = choose_backend(args.use_gpu)
     features = open_features(args.data_dir, args.model.parent)
     decode_data(
         make_decoder(graph, words, search, models),
-        one_by_one(lambda utterance: gmm.loglikes(features(utterance))),
+        one_by_one(lambda utterance: gmm.loglikes(features(utterance), backend=backend)),
         features.utterances(),
         words,
         args.out_dir,

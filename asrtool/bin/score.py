@@ -6,6 +6,7 @@ from asrtool.arguments import boolean, existing_path, parser
 from asrtool.bin._score_options import add_text_options, preparation_of
 from asrtool.data.data_dir import DataDir
 from asrtool.errors import AsrtoolError
+from asrtool.io.progress import progress
 from asrtool.io.symbols import SymbolTable
 from asrtool.lattice.archive import read_lattices
 from asrtool.score.results import append_results, make_record
@@ -62,7 +63,8 @@ def main(arguments: list[str]) -> int:
         if args.best_path:
             hypotheses = {None: read_text(directory / "hyp.txt")}
         else:
-            hypotheses = sweep_lattices(read_lattices(directory), settings, words.symbol)
+            lattices = progress(read_lattices(directory), len(data.text), f"best paths of {directory}", end=False)
+            hypotheses = sweep_lattices(lattices, settings, words.symbol)
         best, score = write_scores(directory, data.text, hypotheses, preparation, data.utt2spk)
         print(f"{error_line(score.counts, args.metric)} {directory}/{args.metric}_{setting_name(best)}")
         dataset = args.dataset or args.data_dir.name

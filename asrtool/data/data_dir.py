@@ -1,7 +1,7 @@
 """Kaldi's data directory: one text file a property, "key value" lines sorted by key in C locale."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from asrtool.data.recording import Recording, parse_factor
+from asrtool.data.texts import Texts
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
 from asrtool.io.kaldi_table import MatrixReader, read_scp
@@ -43,15 +44,18 @@ class DataDir:
     path: Path
     utt2spk: dict[str, str]
     wav_scp: dict[str, str] = field(default_factory=dict)
-    text: dict[str, list[str]] = field(default_factory=dict)
+    text: Mapping[str, list[str]] = field(default_factory=dict)
     segments: dict[str, tuple[str, float, float]] = field(default_factory=dict)
     reco2speed: dict[str, float] = field(default_factory=dict)
     reco2vol: dict[str, float] = field(default_factory=dict)
     clipped: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads a directory; utt2spk must be there, the others may be.
+    def load(cls, path: str | Path, job: int = 1, num_jobs: int = 1) -> Self:
+        """Reads a directory; utt2spk must be there, the others may be. The text is read when it is asked for.
+
+        Args:
+            job, num_jobs: only the job-th (from 1) of so many runs of the utterances, with their recordings.
 
         Raises:
             AsrtoolError: no directory or utt2spk, a key that occurs twice, or a line of another form.
@@ -65,13 +69,20 @@ class DataDir:
         for utterance, speaker in utt2spk.items():
             if len(speaker.split()) != 1:
                 raise AsrtoolError(f"{path}/utt2spk: {utterance}: expected one speaker, found '{speaker[:60]}'")
-        text = {utterance: words.split() for utterance, words in _optional(path / "text").items()}
-        segments = {key: parse_segment(path / "segments", key, line) for key, line in _optional(path / "segments").items()}
+        keep = None
+        if num_jobs > 1:
+            names = list(utt2spk)[(job - 1) * len(utt2spk) // num_jobs : job * len(utt2spk) // num_jobs]
+            utt2spk = {name: utt2spk[name] for name in names}
+            keep = utt2spk.keys()
+        lines = _optional(path / "segments", keep)
+        segments = {key: parse_segment(path / "segments", key, line) for key, line in lines.items()}
+        if num_jobs > 1 and segments:
+            keep = {recording for recording, _, _ in segments.values()}
         factors = [
-            {key: parse_factor(value, f"{path / name}: {key}") for key, value in _optional(path / name).items()}
+            {key: parse_factor(value, f"{path / name}: {key}") for key, value in _optional(path / name, keep).items()}
             for name in FACTOR_FILES
         ]
-        return cls(path, utt2spk, _optional(path / "wav.scp"), text, segments, *factors)
+        return cls(path, utt2spk, _optional(path / "wav.scp", keep), Texts(path / "text"), segments, *factors)
 
     @property
     def utterances(self) -> list[str]:
@@ -186,8 +197,8 @@ class DataDir:
         return samples[int(start_s * rate + 0.5) : len(samples) if end_s < 0 else int(end_s * rate + 0.5)]
 
 
-def _optional(path: Path) -> dict[str, str]:
-    return read_scp(path, allow_empty=path.name == "text") if path.is_file() else {}
+def _optional(path: Path, keep: Container[str] | None = None) -> dict[str, str]:
+    return read_scp(path, keep=keep) if path.is_file() else {}
 
 
 def _number(kind: type, path: Path, key: str, value: str, least: float = -math.inf) -> float | int:

@@ -8,6 +8,7 @@ from asrtool.data.data_dir import DataDir, write_table
 from asrtool.errors import AsrtoolError
 from asrtool.feat.cmvn import cmvn_stats
 from asrtool.io.kaldi_table import MatrixWriter, read_scp, write_matrix_file
+from asrtool.io.progress import progress
 
 
 def speaker_stats(data: DataDir) -> dict[str, np.ndarray]:
@@ -17,7 +18,7 @@ def speaker_stats(data: DataDir) -> dict[str, np.ndarray]:
         AsrtoolError: an utterance not in utt2spk, or dimensions that differ.
     """
     stats: dict[str, np.ndarray] = {}
-    for utterance, features in data.feats.items():
+    for utterance, features in progress(data.feats.items(), len(data.feats), f"CMVN of {data.path}", end=False):
         speaker = data.utt2spk.get(utterance)
         if speaker is None:
             raise AsrtoolError(f"{data.path}/utt2spk: {utterance}: not in it, but in feats.scp; run utils/fix_data_dir.sh")

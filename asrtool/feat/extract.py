@@ -1,7 +1,7 @@
 """Features of a data directory: what one job does."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from asrtool.errors import AsrtoolError
 from asrtool.feat.extraction_options import FbankOptions
 from asrtool.feat.fbank import FeatureExtractor
 from asrtool.io.kaldi_table import MatrixWriter
+from asrtool.io.progress import Meter
 from asrtool.io.tally import Tally
 
 # samples that are extracted together; on CPU only the overhead of a call counts, a GPU wants more at once
@@ -21,12 +22,12 @@ def extract_job(
     data: DataDir,
     options: FbankOptions,
     stem: Path,
-    utterances: Iterable[str],
+    utterances: Sequence[str],
     compression_method: int | None = 2,
     device: str = "cpu",
     max_failed: float = 0.1,
-) -> None:
-    """Writes STEM.ark, .scp, .utt2num_frames and .utt2dur of some utterances.
+) -> int:
+    """Writes STEM.ark, .scp, .utt2num_frames and .utt2dur of some utterances; returns how many failed.
 
     Raises:
         AsrtoolError: more than the share `max_failed` of the utterances failed.
@@ -34,6 +35,7 @@ def extract_job(
     tally = Tally("utterances", max_failed)
     extractor = FeatureExtractor(options, device)
     num_frames, durations = {}, {}
+    meter = Meter(len(utterances), f"features of {data.path}")
     with MatrixWriter(stem.with_name(stem.name + ".ark"), stem.with_name(stem.name + ".scp"), compression_method) as writer:
         for names, waves in _batches(data, utterances, options.rate, _BATCH_SAMPLES[device], tally):
             for name, wave, features in zip(names, waves, extractor(waves, names), strict=True):
@@ -45,11 +47,14 @@ def extract_job(
                     writer.write(name, features)
                     num_frames[name], durations[name] = str(len(features)), f"{len(wave) / options.rate:.4f}"
                     tally.ok()
+            meter.show(tally.done + len(tally.failures))
+        meter.clear()
         tally.close()
     if data.clipped:
         print(f"{sum(data.clipped.values())} samples of {len(data.clipped)} recordings were cut off at 16 bits", file=sys.stderr)
     write_table(stem.with_name(stem.name + ".utt2num_frames"), num_frames)
     write_table(stem.with_name(stem.name + ".utt2dur"), durations)
+    return len(tally.failures)
 
 
 def _batches(

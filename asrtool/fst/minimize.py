@@ -1,7 +1,8 @@
 """Minimisation of an FST as an acceptor of (input label, output label, cost): Kaldi's fstminimizeencoded, on arrays.
 
 States are told apart by what follows within 1, 2, 3, ... arcs (Moore 1956) until no more are, where the set of what follows is
-kept as a 64-bit hash. OpenFst, with a table of all different arcs and queues, takes several times the time and memory.
+kept as a 64-bit hash. A state that differs from all others is done with. OpenFst, with a table of all different arcs and queues,
+takes several times the time and memory.
 """
 
 import numpy as np
@@ -12,31 +13,43 @@ _DELTA = 1.0 / 1024  # costs are rounded to multiples, as Kaldi's kDelta
 _INTERVAL = 4  # rounds between two counts of classes
 
 
-def minimize(graph: CsrGraph) -> CsrGraph:
-    """The graph with equivalent states united, without those that are on no path; costs are rounded to multiples of 1/1024.
+def minimize(graph: CsrGraph, round_costs: bool = True) -> CsrGraph:
+    """The graph with equivalent states united, without those that are on no path.
 
     Takes the arrays of `graph` over: it is empty afterwards.
+
+    Args:
+        round_costs: to multiples of 1/1024, first; else arcs are the same only where their costs are to the last bit.
     """
     from asrtool.fst.minimize_kernels import number_classes, refine
 
     graph = trim(graph)
     if graph.num_states == 0:
         return graph
-    _round(graph.arc_cost)
-    _round(graph.final_cost)
+    if round_costs:
+        _round(graph.arc_cost)
+        _round(graph.final_cost)
     arc_cost, final_cost = graph.arc_cost.view(np.int32), graph.final_cost.view(np.int32)
     old, new = np.zeros(graph.num_states, np.uint64), np.empty(graph.num_states, np.uint64)
     table = np.empty(1 << (2 * graph.num_states - 1).bit_length(), np.int32)
     class_of = np.empty(graph.num_states, np.int32)
-    count, before = 1, 0
-    while count != before:  # classes only ever split: as many after some rounds as before them says that none did
+    states, alone, before = np.arange(graph.num_states, dtype=np.int32), 0, 0
+    while True:
         for _ in range(_INTERVAL):
             refine(
-                graph.arc_begin, graph.arc_ilabel, graph.arc_olabel, arc_cost, graph.arc_nextstate, final_cost, old, new
+                states, graph.arc_begin, graph.arc_ilabel, graph.arc_olabel, arc_cost, graph.arc_nextstate, final_cost, old, new
             )  # fmt: skip
             old, new = new, old
-        before, count = count, number_classes(old, table, class_of)
-    del old, new, table
+        count = number_classes(old[states], table, class_of)
+        if alone + count == before:  # classes only ever split: as many after some rounds as before them says that none did
+            break
+        before, its = alone + count, class_of[: len(states)]
+        is_alone = np.bincount(its, minlength=count) == 1
+        alone += np.count_nonzero(is_alone)
+        states = states[~is_alone[its]]
+        new[:] = old
+    count = number_classes(old, table, class_of)
+    del old, new, table, states
     first = np.full(count, graph.num_states, np.int32)
     np.minimum.at(first, class_of, np.arange(graph.num_states, dtype=np.int32))
     return _part(graph, first, class_of)

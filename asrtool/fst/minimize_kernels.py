@@ -60,13 +60,13 @@ def mix(value):
 
 
 @njit(nogil=True, cache=True)
-def refine(arc_begin, arc_ilabel, arc_olabel, arc_cost, arc_nextstate, final_cost, old, new):
-    """Tells states apart by their arcs' labels, costs and next classes: new uint64 [S] from the classes old uint64 [S].
+def refine(states, arc_begin, arc_ilabel, arc_olabel, arc_cost, arc_nextstate, final_cost, old, new):
+    """Tells `states` int32 [N] apart by their arcs' labels, costs and next classes: new from the classes old, both uint64 [S].
 
     Costs are int32, the bits of float32. States of the same class that have the same arcs in any order stay in one class; others
     get different numbers but for a chance of 2^-64 a pair.
     """
-    for state in range(len(old)):
+    for state in states:
         total = U(0)
         for arc in range(arc_begin[state], arc_begin[state + 1]):
             labels = U(arc_ilabel[arc]) << U(32) | U(arc_olabel[arc])

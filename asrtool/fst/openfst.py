@@ -51,21 +51,6 @@ def compose(left: Fst, right: Fst) -> Fst:
     return kaldifst.compose(left, right)
 
 
-def compose_context(
-    disambiguation: list[int], context_width: int, central_position: int, fst: Fst
-) -> tuple[Fst, list[list[int]]]:
-    """C o fst, sorted by input label, and what its input labels stand for.
-
-    Meanings: [] epsilon, [-x] disambiguation symbol x, [0] the symbol #-1, else a window of `context_width` phones.
-    Changes `fst`.
-    """
-    result, meanings = kaldifst.compose_context(
-        disambig_syms=disambiguation, context_width=context_width, central_position=central_position, ifst=fst
-    )
-    kaldifst.arcsort(result, "ilabel")
-    return result, meanings
-
-
 def determinize(fst: Fst, what: str) -> None:
     """Epsilon removal and determinization in the log semiring, in place (fstdeterminizestar --use-log)."""
     if kaldifst.determinize_star(fst, use_log=True):

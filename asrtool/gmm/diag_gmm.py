@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.io.kaldi_binary import KaldiReader, KaldiWriter
 
 
@@ -83,11 +84,11 @@ class AmDiagGmm:
         parameters[np.isin(self.pdf_of_gaussian, pdf_ids), 0] += np.float32(np.log(boost))
         return parameters
 
-    def loglikes(self, features: np.ndarray, pdf_ids: np.ndarray | None = None) -> np.ndarray:
+    def loglikes(self, features: np.ndarray, pdf_ids: np.ndarray | None = None, backend: Backend = CPU) -> np.ndarray:
         """float32 [T, P]: see `pdf_loglikes`."""
-        return np.ascontiguousarray(self.pdf_loglikes(features, pdf_ids).T)
+        return np.ascontiguousarray(self.pdf_loglikes(features, pdf_ids, backend).T)
 
-    def pdf_loglikes(self, features: np.ndarray, pdf_ids: np.ndarray | None = None) -> np.ndarray:
+    def pdf_loglikes(self, features: np.ndarray, pdf_ids: np.ndarray | None = None, backend: Backend = CPU) -> np.ndarray:
         """float32 [P, T]: natural-log likelihood of each frame for each pdf (or each of `pdf_ids`).
 
         Args:
@@ -96,14 +97,11 @@ class AmDiagGmm:
         Raises:
             AsrtoolError: the features' dimension is not the model's.
         """
-        from asrtool.gmm.gmm_kernels import pdf_loglikes
-
         if features.ndim != 2 or features.shape[1] != self.dim:
             raise AsrtoolError(f"the model takes features of dimension {self.dim}, found {features.shape[-1]}: check the options")
         pdf_ids = np.arange(self.num_pdfs, dtype=np.int32) if pdf_ids is None else np.asarray(pdf_ids, dtype=np.int32)
-        out = np.empty((len(pdf_ids), len(features)), dtype=np.float32)
-        pdf_loglikes(np.require(features, np.float32, ["C", "W"]), self.parameters, self.pdf_begin, pdf_ids, out)
-        return out
+        ((_, loglikes),) = backend.pdf_loglikes([features], self.parameters, self.pdf_begin, [pdf_ids])
+        return loglikes
 
     @classmethod
     def from_moments(cls, pdf_begin: np.ndarray, weights: np.ndarray, means: np.ndarray, variances: np.ndarray) -> "AmDiagGmm":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.fmllr import FmllrStatistics
 from asrtool.hmm.transition_model import TransitionModel
@@ -42,7 +43,9 @@ def silence_weights(transition_model: TransitionModel, silence_phones: list[int]
     return np.where(np.isin(transition_model.tid_to_phone, silence_phones), weight, 1).astype(np.float32)
 
 
-def collect_fmllr(features: np.ndarray, pairs: FramePdfs, model: AmDiagGmm, target: AmDiagGmm | None = None) -> FmllrStatistics:
+def collect_fmllr(
+    features: np.ndarray, pairs: FramePdfs, model: AmDiagGmm, target: AmDiagGmm | None = None, backend: Backend = CPU
+) -> FmllrStatistics:
     """Statistics of some frames of a speaker.
 
     Args:
@@ -53,8 +56,6 @@ def collect_fmllr(features: np.ndarray, pairs: FramePdfs, model: AmDiagGmm, targ
     Raises:
         AsrtoolError: features of another dimension or number of frames, or models that do not fit together.
     """
-    from asrtool.gmm.fmllr_kernels import accumulate_fmllr
-
     target = target or model
     if not np.array_equal(model.pdf_begin, target.pdf_begin) or model.dim != target.dim:
         raise AsrtoolError("the alignment model and the model to adapt to are not the same Gaussian for Gaussian")
@@ -65,7 +66,7 @@ def collect_fmllr(features: np.ndarray, pairs: FramePdfs, model: AmDiagGmm, targ
     if len(pairs.pdf) and not 0 <= pairs.pdf.min() <= pairs.pdf.max() < model.num_pdfs:
         raise AsrtoolError(f"a posterior's pdf is not among the {model.num_pdfs} of the model: do they belong together?")
     result = FmllrStatistics.zeros(model.dim)
-    result.beta, result.loglike = accumulate_fmllr(
+    result.beta, result.loglike = backend.accumulate_fmllr(
         np.require(features, np.float32, ["C", "W"]),
         np.require(pairs.frame_begin, np.int64, ["C", "W"]),
         np.require(pairs.pdf, np.int32, ["C", "W"]),

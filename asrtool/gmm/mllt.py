@@ -4,13 +4,15 @@ After M. J. F. Gales, "Semi-tied covariance matrices for hidden Markov models" (
 Processing, 1999), with one class, and Kaldi's transform/mllt.cc.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.random_prune import random_prune
 
-CHUNK = 2048  # (frame, Gaussian) pairs
 MAX_SWEEPS = 200
 LEAST_GAIN = 1e-9  # log-likelihood a frame that a sweep over the rows must bring for another one
 
@@ -30,21 +32,31 @@ class MlltStatistics:
         self.upper = np.triu_indices(dim)
         self.squares = np.zeros((dim, len(self.upper[0])))
 
-    def add(self, features: np.ndarray, model: AmDiagGmm, pdf: int, prune: float, random: np.random.Generator) -> None:
-        """Adds frames float32 [T, D] that belong to one pdf.
-
-        Args:
-            prune: threshold of `random_prune` for the posteriors of the pdf's Gaussians.
+    def add(
+        self,
+        frames: Iterable[tuple[int, np.ndarray]],
+        model: AmDiagGmm,
+        prune: float,
+        random: np.random.Generator,
+        backend: Backend = CPU,
+    ) -> None:
         """
-        rows = slice(int(model.pdf_begin[pdf]), int(model.pdf_begin[pdf + 1]))
-        frame, gaussian, weight = _pairs(features, model.parameters[rows], prune, random)
-        inverse = model.inv_vars[rows]
-        offset = features[frame] - (model.means_invvars[rows] / inverse)[gaussian]
-        self.count += float(weight.sum(dtype=np.float64))
-        for start in range(0, len(frame), CHUNK):
-            part = slice(start, start + CHUNK)
-            outer = offset[part][:, self.upper[0]] * offset[part][:, self.upper[1]]
-            self.squares += (weight[part, None] * inverse[gaussian[part]]).T @ outer
+        Args:
+            frames: (pdf, float32 [T, D] of the frames that belong to it).
+            prune: threshold of `random_prune` for the posteriors of a pdf's Gaussians.
+        """
+        backend.add_outer_products(self.squares, self._terms(frames, model, prune, random))
+
+    def _terms(
+        self, frames: Iterable[tuple[int, np.ndarray]], model: AmDiagGmm, prune: float, random: np.random.Generator
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(posterior / variance float32 [N, D], x - mean float32 [N, D]) of the pairs of frame and Gaussian of each pdf."""
+        for pdf, features in frames:
+            rows = slice(int(model.pdf_begin[pdf]), int(model.pdf_begin[pdf + 1]))
+            frame, gaussian, weight = _pairs(features, model.parameters[rows], prune, random)
+            inverse = model.inv_vars[rows]
+            self.count += float(weight.sum(dtype=np.float64))
+            yield weight[:, None] * inverse[gaussian], features[frame] - (model.means_invvars[rows] / inverse)[gaussian]
 
     def merge(self, other: "MlltStatistics") -> None:
         self.count += other.count

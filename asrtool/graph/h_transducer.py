@@ -1,6 +1,6 @@
 """H: from transition-ids (self-loops left out) to phones in context, as arrays (Kaldi's GetHTransducer)."""
 
-from itertools import chain
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,17 +9,35 @@ from asrtool.fst.csr import CsrGraph
 from asrtool.graph.hmm_arrays import HmmArrays
 
 
-def h_transducer(hmms: HmmArrays, meanings: list[list[int]], transition_scale: float = 1.0) -> tuple[CsrGraph, list[int]]:
+@dataclass(frozen=True)
+class Meanings:
+    """What the labels on the input side of C o LG stand for; 0 is epsilon.
+
+    labels int64 [L] and windows int64 [L, N]: phones in context, 0 beyond the sentence's ends. symbols int64 [K]: labels of
+    disambiguation symbols, #-1 among them.
+    """
+
+    labels: np.ndarray
+    windows: np.ndarray
+    symbols: np.ndarray
+
+
+def h_transducer(hmms: HmmArrays, meanings: Meanings, transition_scale: float = 1.0) -> tuple[CsrGraph, list[int]]:
     """The transducer, and the input labels (after the transition-ids) that stand for disambiguation symbols.
 
-    meanings: what each label on the output side stands for, as `compose_context` gives it. Phones in context with the same
-    HMM share their states. Costs are those of the transitions given that the state is left, times `transition_scale`.
+    meanings: of the labels on the output side, as `compose_context` gives them. Phones in context with the same HMM share their
+    states. Costs are those of the transitions given that the state is left, times `transition_scale`.
 
     Raises:
         AsrtoolError: a window that tree or model do not know.
     """
-    model, width = hmms.model, hmms.tree.context_width
-    labels, windows, symbols = _parse_meanings(meanings, width)
+    model, width, labels, symbols = hmms.model, hmms.tree.context_width, meanings.labels, meanings.symbols
+    if meanings.windows.shape[1] != width:
+        raise AsrtoolError(
+            f"a phone in context of another width than the tree's {width}: the graph directory is stale, remove it"
+        )
+    windows = np.zeros((len(labels), width + 1), dtype=np.int32)
+    windows[:, :width] = meanings.windows
     rows = hmms.states(windows)
     physical, which = _different(rows)
     entries = hmms.entry_of_phone[model.tuples[physical[:, 0], 0]]
@@ -34,24 +52,6 @@ def h_transducer(hmms: HmmArrays, meanings: list[list[int]], transition_scale: f
     final = np.full(num_states + len(symbols), np.inf)
     final[0] = 0
     return CsrGraph.from_arcs(0, source, ilabel, olabel, nextstate, cost, final), symbol_tids.tolist()
-
-
-def _parse_meanings(meanings: list[list[int]], width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels of phones in context, their windows int32 [L, width + 1] (a last column of zeros), and labels of symbols."""
-    lengths = np.fromiter(map(len, meanings), np.int64, len(meanings))
-    flat = np.fromiter(chain.from_iterable(meanings), np.int32, int(lengths.sum()))
-    first = np.cumsum(lengths) - lengths
-    is_single = lengths == 1
-    is_symbol = np.zeros(len(meanings), bool)
-    is_symbol[is_single] = flat[first[is_single]] <= 0
-    labels = np.flatnonzero((lengths > 0) & ~is_symbol)
-    if np.any(lengths[labels] != width):
-        raise AsrtoolError(
-            f"a phone in context of another width than the tree's {width}: the graph directory is stale, remove it"
-        )
-    windows = np.zeros((len(labels), width + 1), dtype=np.int32)
-    windows[:, :width] = flat[first[labels, None] + np.arange(width)]
-    return labels, windows, np.flatnonzero(is_symbol)
 
 
 def _different(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from asrtool.fst.csr import CsrGraph
 from asrtool.fst.minimize import minimize
 from asrtool.fst.push import push_special
 from asrtool.fst.remove_epsilons import remove_epsilons_local
-from asrtool.graph.compose_h import compose_h
-from asrtool.graph.h_transducer import h_transducer
+from asrtool.graph.compose_context import compose_context
+from asrtool.graph.compose_h import compose_h, share_hmms
+from asrtool.graph.h_transducer import Meanings, h_transducer
 from asrtool.graph.hmm_arrays import HmmArrays
 from asrtool.graph.self_loops import add_self_loops
 from asrtool.graph.training_graph import read_oov
@@ -66,11 +69,13 @@ def make_hclg(
     tree, model = ContextDependency.read_file(tree_path), TransitionModel.read_file(model_path)
     hmms = HmmArrays(tree, model)
     _check_lang(lang_dir, model)
+    steps = _Steps(out_dir)
     with _scratch(out_dir) as scratch:
-        clg, meanings = _clg(lang_dir, tree, remove_oov, scratch)
-        graph, disambiguation = _hclg_without_loops(hmms, clg, meanings, transition_scale, scratch)
+        clg, meanings = _clg(lang_dir, tree, remove_oov, scratch, steps)
+        graph, disambiguation = _hclg_without_loops(hmms, clg, meanings, transition_scale, scratch, steps)
     if graph.num_arcs == 0 or graph.start < 0:
         raise AsrtoolError(f"{out_dir}: the graph is empty: L_disambig.fst and G.fst in {lang_dir} have no sentence in common")
+    steps(f"self-loops of {graph.num_arcs} arcs, writing")
     graph = add_self_loops(graph, model, self_loop_scale)
     target.unlink(missing_ok=True)
     graph.save(out_dir / "graph.csr")
@@ -90,6 +95,20 @@ def _mend(name: str) -> str:
     if name in ("tree", "final.mdl"):
         return "train the model first"
     return "make the lang directory with utils/prepare_lang.sh"
+
+
+class _Steps:
+    """Says which step of making a graph begins, and when it did."""
+
+    NUMBER = 6
+
+    def __init__(self, out_dir: Path) -> None:
+        self.out_dir, self.done, self.start = out_dir, 0, time.monotonic()
+
+    def __call__(self, what: str) -> None:
+        self.done += 1
+        after = f"{time.monotonic() - self.start:.1f} s"
+        print(f"{self.out_dir}: step {self.done} of {self.NUMBER}, after {after}: {what}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -137,46 +156,54 @@ def _read_ints(path: Path) -> list[int]:
         raise AsrtoolError(f"{path}: expected integers") from None
 
 
-def _lg(lang_dir: Path, scratch: Path) -> openfst.Fst:
+def _lg(lang_dir: Path, scratch: Path, steps: _Steps) -> CsrGraph:
     """min(det(L o G)), pushed; from lang_dir/tmp when it is there and newer than L and G."""
     kept = lang_dir / "tmp" / "LG.fst"
     sources = [lang_dir / "L_disambig.fst", lang_dir / "G.fst"]
+    steps("L o G, determinized")
     if _is_newer(kept, sources):
-        return openfst.read(kept)
+        steps(f"{kept} is there")
+        return CsrGraph.from_fst_file(kept)
     fst = openfst.compose(*(openfst.read(path) for path in sources))
     openfst.determinize(fst, f"{lang_dir}: L_disambig.fst o G.fst")
-    graph = minimize(openfst.from_openfst(fst, scratch))
+    graph = openfst.from_openfst(fst, scratch)
     del fst
+    steps(f"LG of {graph.num_arcs} arcs, minimized")
+    graph = minimize(graph)
     pushed = push_special(graph)
     if pushed.num_arcs == 0:
         raise AsrtoolError(f"{lang_dir}: L_disambig.fst and G.fst have no sentence in common; make G.fst with this words.txt")
     if os.access(lang_dir, os.W_OK) and lang_dir.stat().st_mode & 0o222:  # else it is made each time
         pushed.write_fst_file(kept, "vector")
-    return openfst.to_openfst(pushed, scratch)
+    return pushed
 
 
-def _clg(lang_dir: Path, tree: ContextDependency, remove_oov: bool, scratch: Path) -> tuple[openfst.Fst, list[list[int]]]:
+def _clg(lang_dir: Path, tree: ContextDependency, remove_oov: bool, scratch: Path, steps: _Steps) -> tuple[CsrGraph, Meanings]:
     """C o LG for the tree's context, and what its input labels stand for; not kept, since composing is quick."""
     disambiguation = _read_ints(lang_dir / "phones" / "disambig.int")
-    clg, meanings = openfst.compose_context(disambiguation, tree.context_width, tree.central_position, _lg(lang_dir, scratch))
+    lg = _lg(lang_dir, scratch, steps)
+    steps("C o LG")
+    clg, meanings = compose_context(lg, disambiguation, tree.context_width, tree.central_position)
     if remove_oov:
-        graph = openfst.from_openfst(clg, scratch)
-        keep = np.flatnonzero(graph.arc_olabel != read_oov(lang_dir))
-        columns = (graph.arc_ilabel, graph.arc_olabel, graph.arc_nextstate, graph.arc_cost)
-        kept = (column[keep] for column in columns)
-        clg = openfst.to_openfst(CsrGraph.from_arcs(graph.start, graph.arc_source[keep], *kept, graph.final_cost), scratch)
+        keep = np.flatnonzero(clg.arc_olabel != read_oov(lang_dir))
+        kept = (column[keep] for column in (clg.arc_ilabel, clg.arc_olabel, clg.arc_nextstate, clg.arc_cost))
+        clg = CsrGraph.from_arcs(clg.start, clg.arc_source[keep], *kept, clg.final_cost)
     return clg, meanings
 
 
 def _hclg_without_loops(
-    hmms: HmmArrays, clg: openfst.Fst, meanings: list[list[int]], transition_scale: float, scratch: Path
+    hmms: HmmArrays, clg: CsrGraph, meanings: Meanings, transition_scale: float, scratch: Path, steps: _Steps
 ) -> tuple[CsrGraph, list[int]]:
     """min(rmeps(det(H o CLG))) with disambiguation symbols made epsilons, and what these symbols were."""
     h_graph, disambiguation = h_transducer(hmms, meanings, transition_scale)
-    fst = openfst.to_openfst(compose_h(h_graph, openfst.from_openfst(clg, scratch)), scratch)
+    steps(f"H o CLG of {clg.num_arcs} arcs, determinized")
+    composed = compose_h(h_graph, share_hmms(clg, h_graph))
+    fst = openfst.to_openfst(composed, scratch)
+    del composed
     openfst.determinize(fst, f"{hmms.model.name}: H o CLG")
     graph = openfst.from_openfst(fst, scratch)
     del fst
+    steps(f"HCLG of {graph.num_arcs} arcs, minimized")
     graph.arc_ilabel[graph.arc_ilabel > hmms.model.num_transition_ids] = 0
     return minimize(remove_epsilons_local(graph)), disambiguation  # minimising also drops states that nothing leads to any more
 

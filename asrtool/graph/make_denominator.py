@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
-from asrtool.fst import openfst
 from asrtool.fst.csr import CsrGraph
 from asrtool.fst.minimize import minimize, trim
 from asrtool.fst.push import push_special
 from asrtool.fst.remove_epsilons import remove_epsilons_local
 from asrtool.graph import denominator
+from asrtool.graph.compose_context import compose_context
+from asrtool.graph.compose_h import compose_h
 from asrtool.graph.denominator import BOTH, FORWARD_ONLY, LOOP_ONLY, DenominatorGraph
 from asrtool.graph.h_transducer import h_transducer
 from asrtool.graph.hmm_arrays import HmmArrays
@@ -62,9 +63,9 @@ def denominator_fst(phone_lm: CsrGraph, hmms: HmmArrays) -> CsrGraph:
     Kaldi minimises the reversed graph as well; that makes little difference here and is left out.
     """
     model, tree = hmms.model, hmms.tree
-    context, meanings = openfst.compose_context([], tree.context_width, tree.central_position, openfst.to_openfst(phone_lm))
+    context, meanings = compose_context(phone_lm, [], tree.context_width, tree.central_position)
     h_graph, _ = h_transducer(hmms, meanings, transition_scale=1.0)
-    graph = openfst.from_openfst(openfst.compose(openfst.to_openfst(h_graph), context))
+    graph = compose_h(h_graph, context)
     graph.arc_ilabel[graph.arc_ilabel > model.num_transition_ids] = 0
     graph = add_self_loops(graph, model, self_loop_scale=1.0)
     graph.arc_ilabel = np.where(graph.arc_ilabel > 0, model.tid_to_pdf[graph.arc_ilabel] + 1, 0).astype(np.int32)

@@ -6,16 +6,19 @@ before it: read here as one array of five-byte records (kaldi/src/util/kaldi-hol
 
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
-from asrtool.io.whole_file import read_bytes, write_bytes
+from asrtool.io.whole_file import opened, opened_to_write, write_bytes
 
 _ELEMENT = np.dtype([("size", "i1"), ("value", "<i4")])
+_CHUNK = 4 << 20
+_LONGEST_NAME = 4096
+_COMPRESSION = 6
 
 
 def alignment_files(directory: str | Path) -> list[Path]:
@@ -47,60 +50,89 @@ def read_alignments(path: str | Path) -> dict[str, np.ndarray]:
     """
     alignments: dict[str, np.ndarray] = {}
     for file in alignment_files(path) if Path(path).is_dir() else [Path(path)]:
-        for utterance, values in _read_archive(file):
+        for utterance, values in iterate_alignments(file):
             if utterance in alignments:
                 raise AsrtoolError(f"{file}: {utterance}: occurs twice")
             alignments[utterance] = values
     return alignments
 
 
-def _read_archive(path: Path) -> list[tuple[str, np.ndarray]]:
-    data = read_bytes(path)
-    first_space = data.find(b" ")
-    if data[first_space + 1 : first_space + 3] != b"\0B":
-        return _parse_text(path, bytes(data))
-    entries, position, size = [], 0, len(data)
-    while position < size:
-        space = data.find(b" ", position, position + 4096)
-        if space < 0 or data[space + 1 : space + 4] != b"\0B\4":
-            raise AsrtoolError(f"{path}: byte {position}: not an archive of integers; make it again")
-        utterance = data[position:space].decode("utf-8", "replace")
-        start = space + 8
-        count = struct.unpack_from("<i", data, space + 4)[0] if start <= size else size
-        end = start + 5 * count
-        if count < 0 or end > size:
+def iterate_alignments(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """(utterance, int32 [T]) of one file, in its order; little of a binary archive is held at a time.
+
+    Raises:
+        AsrtoolError: missing, truncated or of another kind.
+    """
+    with opened(path) as file:
+        data = file.read(_CHUNK)
+        first_space = data.find(b" ")
+        if data[first_space + 1 : first_space + 3] != b"\0B":
+            yield from _parse_text(path, data + file.read())
+            return
+        position, before = 0, 0  # in `data`, which begins at byte `before` of the file
+        while True:
+            found = _parse_entry(path, data, position, before)
+            if found is None:
+                more = file.read(max(_CHUNK, len(data) - position))
+                before, data, position = before + position, data[position:] + more, 0
+                if not more:
+                    break
+                continue
+            utterance, values, position = found
+            yield utterance, values
+        if data:
+            space = data.find(b" ")
+            if data[space : space + 4] != b" \0B\4":
+                raise AsrtoolError(f"{path}: byte {before}: not an archive of integers; make it again")
+            utterance = data[:space].decode("utf-8", "replace")
             raise AsrtoolError(f"{path}: {utterance}: truncated or damaged; make the file again")
-        elements = np.frombuffer(data[start:end], _ELEMENT)
-        if (elements["size"] != 4).any():
-            raise AsrtoolError(f"{path}: {utterance}: elements are not 4-byte integers; make the file again")
-        entries.append((utterance, elements["value"].astype(np.int32)))
-        position = end
-    return entries
 
 
-def _parse_text(path: Path, data: bytes) -> list[tuple[str, np.ndarray]]:
-    entries = []
+def _parse_entry(path: Path, data: bytes, position: int, before: int) -> tuple[str, np.ndarray, int] | None:
+    """Utterance, values and where the next entry begins; None where `data` ends before."""
+    space = data.find(b" ", position, position + _LONGEST_NAME)
+    if space < 0 and len(data) - position < _LONGEST_NAME:
+        return None
+    if space < 0 or not b" \0B\4".startswith(data[space : space + 4]):
+        raise AsrtoolError(f"{path}: byte {before + position}: not an archive of integers; make it again")
+    start = space + 8
+    if start > len(data):
+        return None
+    utterance = data[position:space].decode("utf-8", "replace")
+    count = struct.unpack_from("<i", data, space + 4)[0]
+    if count < 0:
+        raise AsrtoolError(f"{path}: {utterance}: truncated or damaged; make the file again")
+    end = start + 5 * count
+    if end > len(data):
+        return None
+    elements = np.frombuffer(data, _ELEMENT, count, start)
+    if (elements["size"] != 4).any():
+        raise AsrtoolError(f"{path}: {utterance}: elements are not 4-byte integers; make the file again")
+    return utterance, elements["value"].astype(np.int32), end
+
+
+def _parse_text(path: Path, data: bytes) -> Iterator[tuple[str, np.ndarray]]:
     for number, line in enumerate(data.split(b"\n"), 1):
         fields = line.split()
         if not fields:
             continue
         try:
             utterance = fields[0].decode("utf-8")
-            entries.append((utterance, np.array(fields[1:], dtype=np.int32)))
+            values = np.array(fields[1:], dtype=np.int32)
         except (ValueError, OverflowError):
             raise AsrtoolError(f"{path}: line {number}: expected 'utterance integers...', found '{line[:60]!r}'") from None
-    return entries
+        yield utterance, values
 
 
 def write_alignments(path: str | Path, alignments: Mapping[str, Sequence[int] | np.ndarray]) -> None:
     """Writes a binary archive, .gz by the suffix, whole or not at all; the same content gives the same bytes."""
-    parts = []
-    for utterance, values in alignments.items():
-        elements = np.empty(len(values), _ELEMENT)
-        elements["size"] = 4
-        elements["value"] = values
-        parts.append(utterance.encode("utf-8") + b" \0B\4" + struct.pack("<i", len(values)) + elements.tobytes())
-    write_bytes(path, b"".join(parts))
+    with opened_to_write(path, _COMPRESSION) as file:
+        for utterance, values in alignments.items():
+            elements = np.empty(len(values), _ELEMENT)
+            elements["size"] = 4
+            elements["value"] = values
+            head = utterance.encode("utf-8") + b" \0B\4" + struct.pack("<i", len(values))
+            file.write(head + elements.tobytes())
 
 
 def read_text_ints(path: str | Path) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ Archives are mapped into memory, so that opening is cheap and random access cost
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,19 +15,22 @@ from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import atomic_path, write_text
 from asrtool.io.kaldi_binary import KaldiReader
 from asrtool.io.kaldi_matrix import compress, matrix_bytes, vector_bytes
-from asrtool.io.whole_file import read_bytes, read_text, write_bytes
+from asrtool.io.whole_file import read_bytes, text_lines, write_bytes
 
 
-def read_scp(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
+def read_scp(path: str | Path, allow_empty: bool = False, keep: Container[str] | None = None) -> dict[str, str]:
     """Key -> the rest of the line, in file order; a key alone is an error unless `allow_empty` (transcripts).
+
+    Args:
+        keep: these keys only; None: all.
 
     Raises:
         AsrtoolError: no such file, not UTF-8, a line without value, or a key that occurs twice.
     """
     entries: dict[str, str] = {}
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(text_lines(path), 1):
         fields = line.split(None, 1)
-        if not fields:
+        if not fields or (keep is not None and fields[0] not in keep):
             continue
         if len(fields) == 1 and not allow_empty:
             raise AsrtoolError(f"{path}: line {number}: {fields[0]}: expected 'key value'")

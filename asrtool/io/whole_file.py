@@ -105,6 +105,22 @@ def read_text(path: str | Path, missing: str = "no such file", encoding: str = "
         raise cannot_open(path, error, missing) from None
 
 
+def text_lines(path: str | Path) -> Iterator[str]:
+    """The lines of a text file, one after the other; raises as `read_text`."""
+    try:
+        file = open(path, encoding="utf-8")  # noqa: SIM115 - closed below
+    except (OSError, ValueError) as error:
+        raise cannot_open(path, error) from None
+    with file:
+        try:
+            yield from file
+        except UnicodeDecodeError:
+            read_text(path)  # names the byte
+            raise
+        except OSError as error:
+            raise cannot_open(path, error) from None
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Writes a file whole or not at all; a .gz gets no time stamp, so that the same content gives the same bytes."""
     if str(path).endswith(".gz"):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asrtool.io.progress import Meter
 from asrtool.io.whole_file import opened_to_write
 from asrtool.lm.arpa_kernels import format_ngrams
 from asrtool.lm.arpa_text import ROWS, UNKNOWN_WORDS, ArpaText
@@ -24,6 +25,7 @@ def write_arpa(path: str | Path, model: NgramModel) -> None:
     """
     text, starts = word_bytes(model.vocabulary.words)
     length = np.diff(starts)
+    meter, done = Meter(sum(model.num_ngrams()), f"writing {path}"), 0
     with opened_to_write(path, _COMPRESSION) as file:
         head = [f"ngram {order}={number}\n" for order, number in enumerate(model.num_ngrams(), 1)]
         file.write(f"\n\\data\\\n{''.join(head)}".encode())
@@ -35,6 +37,9 @@ def write_arpa(path: str | Path, model: NgramModel) -> None:
                 out = np.empty(int(length[words].sum()) + words.size + 50 * len(words), np.uint8)
                 size = format_ngrams(words, log10_prob[low:high], weights, text, starts, out)
                 file.write(memoryview(out)[:size])
+                done += len(words)
+                meter.show(done)
+        meter.clear()
         file.write(b"\n\\end\\\n")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.progress import Meter
 from asrtool.lm.arpa_kernels import ABOVE_ZERO, CARRIAGE_RETURN, FIELDS, FINE, WEIGHT, fill_table, look_up, split_lines
 from asrtool.lm.arpa_lines import Lines
 from asrtool.lm.model import find
@@ -65,8 +66,12 @@ class ArpaText:
             keys int64 [M], log10 probabilities and back-off weights float64 [M] (0 where there is none); the latter two are
             overwritten by the next.
         """
+        meter, done = Meter(self.declared[n - 1], f"reading {n}-grams of {self.path}"), 0
         for spans, probs, weights, starts in self._rows(n):
+            done += len(probs)
+            meter.show(done)
             yield self._keys(keys, self._words(spans), starts), probs, weights
+        meter.clear()
 
     def finish(self) -> None:
         """Checks the end of the file."""

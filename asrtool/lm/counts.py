@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.progress import Meter, progress
 from asrtool.lm import columns
 from asrtool.lm.columns import Column, Scratch, blocks
 from asrtool.lm.count_kernels import cut_rows, find_suffixes, pack_windows, sort_rows, unite_rows
@@ -140,7 +141,7 @@ def count_token_files(text: TokenFiles, order: int, scratch: Scratch, memory_gib
             return path, len(rows)
 
         with ThreadPoolExecutor(num_jobs) as pool:
-            runs = list(pool.map(sort, range(len(work))))
+            runs = list(progress(pool.map(sort, range(len(work))), len(work), "sorting n-grams, parts", end=False))
         cutter = _Cutter(layout, scratch)
         for rows in _merged(runs, layout.num_integers, memory_gib):
             cutter.add(rows)
@@ -153,6 +154,7 @@ def _merged(runs: list[tuple[Path, int]], num_keys: int, memory_gib: float) -> I
     block = max(64, min(4 * columns.BLOCK, int(memory_gib * 2**30 / (4 * 8 * width))) // max(len(runs), 1))
     place = [0] * len(runs)
     held = [np.empty((0, width), np.uint64) for _ in runs]
+    meter = Meter(sum(length for _, length in runs), "counting n-grams")
     while True:
         for number, (path, length) in enumerate(runs):
             if len(held[number]) < block and place[number] < length:
@@ -160,6 +162,7 @@ def _merged(runs: list[tuple[Path, int]], num_keys: int, memory_gib: float) -> I
                 fresh = np.fromfile(path, np.uint64, count * width, offset=8 * width * place[number]).reshape(-1, width)
                 held[number] = np.concatenate([held[number], fresh])
                 place[number] += count
+        meter.show(sum(place))
         lasts = [tuple(held[n][-1, :num_keys].tolist()) for n, (_, length) in enumerate(runs) if place[n] < length]
         parts = []
         for number, rows in enumerate(held):
@@ -174,6 +177,7 @@ def _merged(runs: list[tuple[Path, int]], num_keys: int, memory_gib: float) -> I
             rows = rows[: unite_rows(rows, len(rows), num_keys, rows)]
         yield rows
         if not lasts:
+            meter.clear()
             return
 
 

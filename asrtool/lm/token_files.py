@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.progress import Meter, progress, size
 from asrtool.io.whole_file import is_gzipped, opened
 from asrtool.lm.text import BOS, BOS_ID, EOS, EOS_ID, OOV_ID, Vocabulary
 
@@ -112,7 +113,9 @@ def _write_tokens(path: str, start: int, stop: int | None, utterance_ids: bool, 
         Its words in the order of their local ids, tokens, sentences.
     """
     ids = _GrowingIds({BOS: BOS_ID, EOS: EOS_ID})
-    num_tokens = num_sentences = 0
+    num_tokens = num_sentences = num_bytes = 0
+    total = None if start or stop is not None or is_gzipped(path) else os.path.getsize(path)
+    meter = Meter(total, f"reading {path}", unit=size)
     with open(output, "wb") as file:
         for text in text_blocks(path, start, stop, utterance_ids):
             words = sentence_words(text)
@@ -120,6 +123,10 @@ def _write_tokens(path: str, start: int, stop: int | None, utterance_ids: bool, 
             tokens.tofile(file)
             num_tokens += len(tokens)
             num_sentences += int((tokens == BOS_ID).sum())
+            num_bytes += len(text)
+            if stop is None:
+                meter.show(num_bytes)
+    meter.clear()
     return list(ids), num_tokens, num_sentences
 
 
@@ -156,9 +163,9 @@ def make_token_files(
     work = [(*part, utterance_ids, str(Path(folder) / f"tokens.{number}")) for number, part in enumerate(parts)]
     if num_jobs > 1 and len(work) > 1:
         with ProcessPoolExecutor(min(num_jobs, len(work)), multiprocessing.get_context("forkserver")) as pool:
-            results = list(pool.map(_write_tokens, *zip(*work)))
+            results = list(progress(pool.map(_write_tokens, *zip(*work)), len(work), "reading text, parts", end=False))
     else:
-        results = [_write_tokens(*item) for item in work]
+        results = [_write_tokens(*item) for item in progress(work, len(work), "reading text, parts", end=False)]
     for path in map(str, paths):
         if not any(num_sentences for part, (_, _, num_sentences) in zip(parts, results) if part[0] == path):
             raise AsrtoolError(f"{path}: no sentences" + (" after the utterance ids" if utterance_ids else ""))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
-from asrtool.io.alignment import alignment_files, read_alignments
+from asrtool.io.alignment import alignment_files, iterate_alignments
 from asrtool.io.atomic_file import write_text
 
 
@@ -53,12 +53,12 @@ def is_current(folder: Path, directory: Path) -> bool:
 
 
 def write_pdf_file(directory: Path, folder: Path, to_pdfs: Callable[[str, np.ndarray], np.ndarray], num_pdfs: int) -> None:
-    """Unpacks the alignments of `directory` into `folder`, one archive in memory at a time; about.json comes last.
+    """Unpacks the alignments of `directory` into `folder`, little of them in memory at a time; about.json comes last.
 
     Args:
         to_pdfs: utterance and transition-ids -> pdf-ids.
     Raises:
-        AsrtoolError: see `read_alignments`; an utterance that occurs in two archives.
+        AsrtoolError: see `iterate_alignments`; an utterance that occurs twice.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -66,7 +66,7 @@ def write_pdf_file(directory: Path, folder: Path, to_pdfs: Callable[[str, np.nda
     seen: set[str] = set()
     with open(folder / "pdf_ids", "wb") as ids, open(folder / "utterances", "w", encoding="utf-8") as utterances:
         for file in alignment_files(directory):
-            for utterance, tids in read_alignments(file).items():
+            for utterance, tids in iterate_alignments(file):
                 if utterance in seen:
                     raise AsrtoolError(f"{file}: {utterance}: occurs twice")
                 seen.add(utterance)

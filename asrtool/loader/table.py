@@ -98,7 +98,10 @@ def read_pdf_alignments(directory: str | Path, cache: Path | None = None) -> tup
         if not is_current(cache, directory):
             write_pdf_file(directory, cache, to_pdfs, num_pdfs)
         return PdfFile(cache), num_pdfs
-    return {utterance: to_pdfs(utterance, tids) for utterance, tids in read_alignments(directory).items()}, num_pdfs
+    alignments = read_alignments(directory)
+    for utterance, tids in alignments.items():
+        alignments[utterance] = to_pdfs(utterance, tids)
+    return alignments, num_pdfs
 
 
 def make_table(features: Features, alignments: Mapping[str, np.ndarray], where: str) -> UtteranceTable:

@@ -68,15 +68,23 @@ def align_fmllr(
     weights = silence_weights(transition_model, lang.silence_phones, options.silence_weight)
 
     with ThreadPoolExecutor(options.run.num_threads) as pool:
-        scores = gmm_scores(first_model, first_model.boosted_parameters(silence, options.boost_silence))
+        scores = gmm_scores(first_model, first_model.boosted_parameters(silence, options.boost_silence), options.run.backend)
         alignment, _ = align_once(corpus, graphs, first_transitions, scores, options, pool)
         estimates = estimate_speakers(
-            corpus, alignment, transition_model.tid_to_pdf, weights, first_model, options.fmllr, pool, model
-        )  # fmt: skip
+            corpus,
+            alignment,
+            transition_model.tid_to_pdf,
+            weights,
+            first_model,
+            options.fmllr,
+            pool,
+            model,
+            options.run.backend,
+        )
         log(describe_estimates(estimates))
         transforms = {speaker: one.transform for speaker, one in estimates.items()}
         corpus.set_speaker_transforms(transforms)
-        scores = gmm_scores(model, model.boosted_parameters(silence, options.boost_silence))
+        scores = gmm_scores(model, model.boosted_parameters(silence, options.boost_silence), options.run.backend)
         alignment, report = align_once(corpus, graphs, transition_model, scores, options, pool)
     write_alignment_dir(corpus, lang, source_dir, transition_model, alignment, report, Path(directory), transforms)
     return report

@@ -10,6 +10,7 @@ import numpy as np
 from asrtool.decoder.aligner import Alignment, align_arcs
 from asrtool.errors import AsrtoolError
 from asrtool.hmm.transition_model import TransitionModel
+from asrtool.io.progress import Meter
 from asrtool.train.gmm_corpus import GmmCorpus, GraphStore, TrainingGraph, groups
 
 GROUP_FRAMES = 1 << 14  # of the utterances that a thread takes at a time
@@ -56,6 +57,7 @@ def align_corpus(
     alignment = np.zeros(corpus.num_frames, dtype=np.int32)
     costs = transition_model.scaled_costs(options.transition_scale, options.self_loop_scale).astype(np.float32)
     report = AlignReport()
+    meter = Meter(len(corpus.utterances), "aligning")
 
     def align_group(features: np.ndarray, batch_graphs: list[TrainingGraph | None], batch: int, part: tuple[int, int]):
         begin, offset = corpus.batches[batch][0], corpus.batch_frames(batch).start
@@ -69,6 +71,7 @@ def align_corpus(
         parts = list(groups(np.diff(corpus.first_frame[begin : end + 1]), max(number, 1)))
         jobs = pool.map(lambda part, data=(features, batch_graphs, batch): align_group(*data, part), parts)
         for index, result in enumerate((one for part in jobs for one in part), begin):
+            meter.show(index)
             if result is None:
                 report.failed.append(corpus.utterances[index])
                 continue
@@ -77,6 +80,8 @@ def align_corpus(
             report.retried += result.retried
             report.num_frames += len(result.transition_ids)
             report.loglike += result.log_likelihood
+        del features, batch_graphs, jobs  # before the next are there
+    meter.clear()
     return alignment, report
 
 

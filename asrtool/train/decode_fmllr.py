@@ -22,6 +22,7 @@ from asrtool.decoder.decode_data import decode_data, fingerprint, is_done, one_b
 from asrtool.decoder.graph_dir import load_graph
 from asrtool.decoder.make_decoder import make_decoder
 from asrtool.errors import AsrtoolError
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.feature_options import feature_files
 from asrtool.gmm.features import GmmFeatures, open_features
@@ -56,6 +57,7 @@ class DecodeFmllrOptions:
     num_threads: int = 1
     max_failed: float = 0.1
     determinize_lattice: bool = True
+    backend: Backend = CPU
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ class _Decoding:
             models,
             self.options.fmllr,
             self.options.num_threads,
+            self.options.backend,
         )
         log(describe_estimates(estimates))
         transforms = {speaker: one.transform for speaker, one in estimates.items()}
@@ -179,7 +182,7 @@ class _Decoding:
         graph, words = load_graph(self.graph_dir, self.transition_model)
         decode_data(
             make_decoder(graph, words, options.search, options.language_models),
-            one_by_one(lambda utterance: self.adapt_model.loglikes(features(utterance))),
+            one_by_one(lambda utterance: self.adapt_model.loglikes(features(utterance), backend=options.backend)),
             features.utterances(),
             words,
             out,
@@ -202,6 +205,7 @@ class _Decoding:
             (self.adapt_model, self.adapt_model),
             self.options.fmllr,
             self.options.num_threads,
+            self.options.backend,
         )
         log(f"second {describe_estimates(estimates)}")
         first = read_transforms(self.directory, FIRST_TRANSFORMS)
@@ -211,9 +215,13 @@ class _Decoding:
         features, model, options = self._adapted("trans"), self._model(self.models.final), self.options
         utterances = features.utterances()
         lattices, pdf_of_tid = DecodedLattices(self.directory / SECOND, utterances), self.transition_model.tid_to_pdf
+
+        def rescored(utterance: str) -> Lattice:
+            return rescore_acoustic(lattices(utterance), features(utterance), model, pdf_of_tid, options.backend)
+
         decode_data(
             _Rescored(options.search),
-            one_by_one(lambda utterance: rescore_acoustic(lattices(utterance), features(utterance), model, pdf_of_tid)),
+            one_by_one(rescored),
             utterances,
             self.words,
             self.directory,

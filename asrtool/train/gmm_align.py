@@ -41,5 +41,5 @@ def align_si(
             f"{source_dir}/final.mdl takes {model.dim}"
         )
     parameters = model.boosted_parameters(pdfs_of_phones(transition_model, lang.optional_silence), options.boost_silence)
-    scores = gmm_scores(model, parameters)
+    scores = gmm_scores(model, parameters, options.run.backend)
     return align_data(corpus, lang, source_dir, transition_model, scores, Path(directory), options)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.estimate import GmmStatistics, MleOptions, mle_update
 from asrtool.hmm.transition_model import TransitionModel
@@ -56,11 +57,16 @@ class _FirstHalf:
 
 
 def alignment_model_of(
-    corpus: GmmCorpus, state: GmmState, transition_model: TransitionModel, options: MleOptions, num_threads: int
+    corpus: GmmCorpus,
+    state: GmmState,
+    transition_model: TransitionModel,
+    options: MleOptions,
+    num_threads: int,
+    backend: Backend = CPU,
 ) -> AmDiagGmm:
     """The model for features without transforms, from the final state of speaker adaptive training."""
     model, dim = state.model, state.model.dim
-    accumulator = Accumulator(_BothFeatures(corpus), state.alignment, transition_model.tid_to_pdf, model.num_pdfs)
+    accumulator = Accumulator(_BothFeatures(corpus), state.alignment, transition_model.tid_to_pdf, model.num_pdfs, backend)
     with ThreadPoolExecutor(num_threads) as pool:
         both = accumulator.collect(_FirstHalf(model), pool, num_threads)
     columns = np.concatenate([[0], 1 + dim + np.arange(dim), 1 + 3 * dim + np.arange(dim)])

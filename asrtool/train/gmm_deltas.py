@@ -37,7 +37,7 @@ def train_deltas(
     corpus = GmmCorpus(source, data.text, options.run.memory_limit_mib)
     alignment = load_alignment(corpus, alignment_dir)
     digest = run_fingerprint("deltas", corpus, alignment, lang, options, [alignment_dir / "final.mdl"])
-    state, is_done = begin(directory, digest, options.training.num_iters)
+    state, is_done = begin(directory, digest, options.training.num_iters, options.run.backend)
     if is_done:
         return
     with run_log(directory / "iterations.log", resumed=state is not None):

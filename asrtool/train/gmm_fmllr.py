@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.fmllr import FmllrEstimate, FmllrOptions, FmllrStatistics
 from asrtool.gmm.fmllr_speakers import SpeakerEstimator
@@ -23,6 +24,7 @@ def estimate_speakers(
     options: FmllrOptions,
     pool: ThreadPoolExecutor,
     target: AmDiagGmm | None = None,
+    backend: Backend = CPU,
 ) -> dict[str, FmllrEstimate]:
     """The transform of each speaker, in addition to the one that the corpus's features have already.
 
@@ -39,7 +41,7 @@ def estimate_speakers(
     def collect(features: np.ndarray, rows: slice, offset: int) -> FmllrStatistics:
         tids = alignment[rows]
         pairs = FramePdfs.aligned(pdf_of_tid[tids], np.where(tids > 0, weight_of_tid[tids], 0))
-        return collect_fmllr(features[rows.start - offset : rows.stop - offset], pairs, model, target)
+        return collect_fmllr(features[rows.start - offset : rows.stop - offset], pairs, model, target, backend)
 
     for batch, its in enumerate(parts):
         features, offset = corpus.features(batch), corpus.batch_frames(batch).start

@@ -8,6 +8,7 @@ import numpy as np
 
 from asrtool.decoder.threads import outcomes
 from asrtool.errors import AsrtoolError
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.features import GmmFeatures
 from asrtool.gmm.fmllr import FmllrEstimate, FmllrOptions, FmllrStatistics
@@ -42,6 +43,7 @@ def estimate_from_lattices(
     models: tuple[AmDiagGmm, AmDiagGmm],
     options: FmllrOptions,
     num_threads: int,
+    backend: Backend = CPU,
 ) -> dict[str, FmllrEstimate]:
     """The transform of each speaker, in addition to those of `features`; bad lattices are named and left out.
 
@@ -58,7 +60,8 @@ def estimate_from_lattices(
         utterance, lattice = item
         if utterance not in utt2spk:
             raise AsrtoolError(f"{features.data.path}/utt2spk: not in it; run utils/fix_data_dir.sh")
-        return collect_fmllr(features(utterance), pdfs(posteriors(prepare(lattice), acoustic_scale)), *models)
+        frame_pdfs = pdfs(posteriors(prepare(lattice), acoustic_scale))
+        return collect_fmllr(features(utterance), frame_pdfs, *models, backend)
 
     estimator = SpeakerEstimator([utt2spk.get(utterance, "") for utterance in features.utterances()], options)
     used = 0

@@ -9,6 +9,7 @@ import numpy as np
 from asrtool.data.data_dir import DataDir
 from asrtool.errors import AsrtoolError
 from asrtool.feat.pipeline import FeaturePipeline
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.feature_options import parse_feature_options, write_feature_options
 from asrtool.gmm.features import GmmFeatures
@@ -74,7 +75,7 @@ def train_lda_mllt(
     files = [alignment_dir / "final.mdl", *([options.lda_matrix] if options.lda_matrix else [])]
     more = [options.dim, options.splice_opts, options.mllt_iters, options.rand_prune, *files]
     digest = run_fingerprint("lda-mllt", unread, alignment, lang, options, more)
-    state, is_done = begin(directory, digest, options.training.num_iters)
+    state, is_done = begin(directory, digest, options.training.num_iters, options.run.backend)
     if is_done:
         return
     with run_log(directory / "iterations.log", resumed=state is not None):
@@ -147,7 +148,7 @@ def _mllt(corpus: GmmCorpus, transition_model: TransitionModel, lang: GmmLang, o
         speech = _speech(state.alignment, transition_model, lang)
         pdfs = np.where(speech, transition_model.tid_to_pdf[state.alignment], -1)
         seed = [options.training.seed, state.iteration]
-        statistics = mllt_pass(corpus, pdfs, state.model, options.rand_prune, seed, pool)
+        statistics = mllt_pass(corpus, pdfs, state.model, options.rand_prune, seed, pool, options.run.backend)
         matrix, gain = estimate_mllt(statistics)
         matrix = matrix.astype(np.float32)
         write_matrix_file(directory / f"{state.iteration}.mat.new", matrix)
@@ -159,7 +160,13 @@ def _mllt(corpus: GmmCorpus, transition_model: TransitionModel, lang: GmmLang, o
 
 
 def mllt_pass(
-    corpus: GmmCorpus, pdfs: np.ndarray, model: AmDiagGmm, rand_prune: float, seed: list[int], pool: ThreadPoolExecutor
+    corpus: GmmCorpus,
+    pdfs: np.ndarray,
+    model: AmDiagGmm,
+    rand_prune: float,
+    seed: list[int],
+    pool: ThreadPoolExecutor,
+    backend: Backend = CPU,
 ) -> MlltStatistics:
     """One pass over the data; the result does not depend on the number of threads.
 
@@ -175,10 +182,9 @@ def mllt_pass(
         def collect(first: int, features=features, order=order, ends=ends, batch=batch) -> MlltStatistics:
             statistics = MlltStatistics(corpus.dim)
             random = np.random.default_rng([*seed, batch, first])
-            for one in range(first, min(first + GROUP_PDFS, model.num_pdfs)):
-                frames = order[ends[one] : ends[one + 1]]
-                if len(frames):
-                    statistics.add(features[frames], model, one, rand_prune, random)
+            ranges = ((one, order[ends[one] : ends[one + 1]]) for one in range(first, min(first + GROUP_PDFS, model.num_pdfs)))
+            frames = ((one, features[rows]) for one, rows in ranges if len(rows))
+            statistics.add(frames, model, rand_prune, random, backend)
             return statistics
 
         for part in pool.map(collect, range(0, model.num_pdfs, GROUP_PDFS)):

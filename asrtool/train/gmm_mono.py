@@ -49,7 +49,7 @@ def train_mono(data_dir: str | Path, lang_dir: str | Path, directory: str | Path
     tree = monophone_context_dependency(lang.phone_sets, lang.topology)
     transition_model = TransitionModel.from_tree(tree, lang.topology)
     digest = fingerprint(["mono", options.training, options.run.settings, *corpus.fingerprint_parts, *lang.fingerprint_files])
-    state, is_done = begin(directory, digest, options.training.num_iters)
+    state, is_done = begin(directory, digest, options.training.num_iters, options.run.backend)
     if is_done:
         return
     with run_log(directory / "iterations.log", resumed=state is not None):
@@ -71,6 +71,7 @@ def train_mono(data_dir: str | Path, lang_dir: str | Path, directory: str | Path
             directory,
             digest,
             options.run.num_threads,
+            backend=options.run.backend,
         )
         finish(directory, corpus, trainer.run(state), transition_model, lang)
 

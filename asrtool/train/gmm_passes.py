@@ -4,15 +4,14 @@ An utterance's alignment depends on nothing but the utterance. Statistics are co
 of one pdf, and the pieces added in a fixed order: the results do not depend on the number of threads.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from asrtool.decoder.aligner import align_equally
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.estimate import GmmStatistics
-from asrtool.gmm.gmm_kernels import accumulate, pdf_loglikes
 from asrtool.hmm.transition_model import TransitionModel
 from asrtool.train.align_pass import AlignOptions, AlignReport, Scores, align_corpus
 from asrtool.train.gmm_corpus import GmmCorpus, GraphStore, groups
@@ -29,25 +28,19 @@ def align_pass(
     parameters: np.ndarray,
     options: AlignOptions,
     pool: ThreadPoolExecutor,
+    backend: Backend = CPU,
 ) -> tuple[np.ndarray, AlignReport]:
     """`align_corpus` with a GMM's log-likelihoods.
 
     Args:
         parameters: `model.parameters`, or with boosted silence.
     """
-    return align_corpus(corpus, graphs, transition_model, gmm_scores(model, parameters), options, pool)
+    return align_corpus(corpus, graphs, transition_model, gmm_scores(model, parameters, backend), options, pool)
 
 
-def gmm_scores(model: AmDiagGmm, parameters: np.ndarray) -> Scores:
-    """Log-likelihoods one utterance after the other."""
-
-    def scores(frames: list[np.ndarray], pdf_ids: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-        for index, (frames_TD, pdfs) in enumerate(zip(frames, pdf_ids, strict=True)):
-            loglikes = np.empty((len(pdfs), len(frames_TD)), dtype=np.float32)
-            pdf_loglikes(frames_TD, parameters, model.pdf_begin, pdfs, loglikes)
-            yield index, loglikes
-
-    return scores
+def gmm_scores(model: AmDiagGmm, parameters: np.ndarray, backend: Backend = CPU) -> Scores:
+    """Log-likelihoods of a GMM for `align_corpus`."""
+    return lambda frames, pdf_ids: backend.pdf_loglikes(frames, parameters, model.pdf_begin, pdf_ids)
 
 
 def equal_align_pass(corpus: GmmCorpus, graphs: GraphStore) -> tuple[np.ndarray, AlignReport]:
@@ -75,8 +68,10 @@ class Accumulator:
         pdf_of_tid: int32 [num_transition_ids + 1].
     """
 
-    def __init__(self, corpus: GmmCorpus, alignment: np.ndarray, pdf_of_tid: np.ndarray, num_pdfs: int) -> None:
-        self.corpus = corpus
+    def __init__(
+        self, corpus: GmmCorpus, alignment: np.ndarray, pdf_of_tid: np.ndarray, num_pdfs: int, backend: Backend = CPU
+    ) -> None:
+        self.corpus, self.backend = corpus, backend
         self.alignment = alignment
         self.pdf_of_tid = pdf_of_tid
         self.num_pdfs = num_pdfs
@@ -109,8 +104,7 @@ class Accumulator:
             self._sorted[batch] = result
         return result
 
-    @staticmethod
-    def _collect_batch(features, order, pieces, pdf_of_piece, model, statistics, pool, num_threads) -> None:
+    def _collect_batch(self, features, order, pieces, pdf_of_piece, model, statistics, pool, num_threads) -> None:
         rows = np.stack([model.pdf_begin[pdf_of_piece], model.pdf_begin[pdf_of_piece + 1]], axis=1)
         sizes = rows[:, 1] - rows[:, 0]
         out = np.cumsum(sizes) - sizes
@@ -119,10 +113,11 @@ class Accumulator:
         parameters = model.parameters
 
         def collect_group(part: tuple[int, int]) -> None:
-            accumulate(features, order, pieces, rows, out, parameters, part[0], part[1], partial, loglikes)
+            self.backend.accumulate(features, order, pieces, rows, out, parameters, part[0], part[1], partial, loglikes)
 
         work = (pieces[:, 1] - pieces[:, 0]) * (4 + sizes)
-        list(pool.map(collect_group, groups(work, GROUPS_A_THREAD * num_threads)))
+        number = 1 if self.backend.one_at_a_time else GROUPS_A_THREAD * num_threads
+        list(pool.map(collect_group, groups(work, number)))
         for (first, last), begin, size in zip(rows.tolist(), out.tolist(), sizes.tolist()):
             statistics.gaussians[first:last] += partial[begin : begin + size]
         statistics.loglike += float(loglikes.sum())

@@ -9,12 +9,15 @@ import numpy as np
 
 from asrtool.decoder.decode_data import PART
 from asrtool.errors import AsrtoolError
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.lattice.archive import read_lattices
 from asrtool.lattice.lattice import Lattice
 
 
-def rescore_acoustic(lattice: Lattice, features: np.ndarray, model: AmDiagGmm, pdf_of_tid: np.ndarray) -> Lattice:
+def rescore_acoustic(
+    lattice: Lattice, features: np.ndarray, model: AmDiagGmm, pdf_of_tid: np.ndarray, backend: Backend = CPU
+) -> Lattice:
     """The lattice with acoustic costs of `model` in place of its own; paths and graph costs stay.
 
     Args:
@@ -34,7 +37,7 @@ def rescore_acoustic(lattice: Lattice, features: np.ndarray, model: AmDiagGmm, p
     costs = np.zeros(lattice.num_arcs, np.float32)
     if len(tids):
         frames = lattice.state_frame[lattice.arc_start[emits]]
-        costs[emits] = -model.loglikes(features, pdf_ids)[frames, column]
+        costs[emits] = -model.loglikes(features, pdf_ids, backend)[frames, column]
     return replace(lattice, arc_acoustic_cost=costs)
 
 

@@ -11,6 +11,7 @@ from typing import TextIO
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.hmm.transition_model import TransitionModel
 from asrtool.io.atomic_file import write_text
 from asrtool.train.gmm_corpus import GmmCorpus
@@ -27,12 +28,14 @@ from asrtool.train.gmm_state import STATE_FILE, GmmState
 @dataclass(frozen=True)
 class RunOptions:
     """num_threads: does not change the results. memory_limit_mib: for features, and again for training graphs; beyond it they
-    are read and compiled anew in each pass. cmvn_opts, delta_opts: as Kaldi's apply-cmvn and add-deltas take them."""
+    are read and compiled anew in each pass. cmvn_opts, delta_opts: as Kaldi's apply-cmvn and add-deltas take them. backend:
+    changes the results by its rounding; no part of the fingerprint, see `begin`."""
 
     num_threads: int = 1
     memory_limit_mib: int = 2048
     cmvn_opts: str = ""
     delta_opts: str = ""
+    backend: Backend = CPU
 
     def __post_init__(self) -> None:
         if self.num_threads < 1 or self.memory_limit_mib < 1:
@@ -79,19 +82,27 @@ class _Tee:
         return False
 
 
-def begin(directory: Path, digest: str, num_iters: int) -> tuple[GmmState | None, bool]:
+def begin(directory: Path, digest: str, num_iters: int, backend: Backend = CPU) -> tuple[GmmState | None, bool]:
     """(the state to go on from, None to start anew; whether the directory holds the finished result already).
 
-    A model that the directory holds from other settings is removed: final.mdl stands for a whole run of these.
+    A model that the directory holds from other settings is removed: final.mdl stands for a whole run of these. A finished result
+    counts wherever it was computed; what a run has left on another backend does not: no model comes from two kinds of rounding.
     """
     directory.mkdir(parents=True, exist_ok=True)
     state = GmmState.load(directory, digest)
+    is_done = state is not None and state.iteration >= num_iters and (directory / "final.mdl").is_file()
+    if state is not None and not is_done and state.backend != backend.name:
+        print(
+            f"{directory}: {state.iteration} iterations were computed by {state.backend}, this run computes by {backend.name}: "
+            "starting anew (--use-gpu yes or no goes on with the former)",
+            file=sys.stderr,
+        )
+        state = None
     if state is None:
         # what other settings have left would not fit the files written from here on
         for path in (*(directory / name for name in ("final.mdl", "final.alimdl", STATE_FILE)), *directory.glob("trans.*")):
             path.unlink(missing_ok=True)
         return None, False
-    is_done = state.iteration >= num_iters and (directory / "final.mdl").is_file()
     print(f"{directory}: {'trained already' if is_done else f'goes on with iteration {state.iteration}'}", file=sys.stderr)
     return state, is_done
 

@@ -68,7 +68,7 @@ def train_sat(
     speakers = [corpus.speaker(index) for index in range(len(corpus.utterances))]
     more = [options.fmllr, options.fmllr_iters, options.silence_weight, speakers, alignment_dir / "final.mdl", *taken]
     digest = run_fingerprint("sat", corpus, alignment, lang, options, more)
-    state, is_done = begin(directory, digest, options.training.num_iters)
+    state, is_done = begin(directory, digest, options.training.num_iters, options.run.backend)
     if is_done:
         return
     with run_log(directory / "iterations.log", resumed=state is not None):
@@ -86,7 +86,8 @@ def train_sat(
             transition_model = TransitionModel.from_tree(tree, lang.topology)
         adapt = training.adapt(transition_model)
         state = run_triphones(corpus, lang, tree, transition_model, state, options, directory, digest, adapt)
-        alignment_model = alignment_model_of(corpus, state, transition_model, options.training.mle, options.run.num_threads)
+        mle, run = options.training.mle, options.run
+        alignment_model = alignment_model_of(corpus, state, transition_model, mle, run.num_threads, run.backend)
         write_transforms(directory, training.transforms)
         write_model(directory / "final.alimdl", transition_model, alignment_model)
         finish(directory, corpus, state, transition_model, lang)
@@ -157,8 +158,15 @@ class _SatTraining:
     ) -> dict[str, FmllrEstimate]:
         weights = silence_weights(transition_model, self.lang.silence_phones, self.options.silence_weight)
         return estimate_speakers(
-            self.corpus, alignment, transition_model.tid_to_pdf, weights, model, self.options.fmllr, pool
-        )  # fmt: skip
+            self.corpus,
+            alignment,
+            transition_model.tid_to_pdf,
+            weights,
+            model,
+            self.options.fmllr,
+            pool,
+            backend=self.options.run.backend,
+        )
 
     def _set(self, transforms: dict[str, np.ndarray], iteration: int) -> None:
         self.transforms = transforms

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asrtool.gmm.backend import CPU
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.io.atomic_file import atomic_path
 
@@ -25,6 +26,7 @@ class GmmState:
         alignment: int32 [frames of the corpus], 0 where not aligned.
         alignment_iteration: the iteration that made it; it has a file of its own, written only then.
         loglikes: of each update so far, a frame.
+        backend: the name of the one that computed it.
     """
 
     iteration: int
@@ -34,6 +36,7 @@ class GmmState:
     alignment: np.ndarray
     alignment_iteration: int
     loglikes: list[float]
+    backend: str = CPU.name
 
     def save(self, directory: Path, fingerprint: str) -> None:
         """Replaces the state in `directory`."""
@@ -54,6 +57,7 @@ class GmmState:
                 occupancies=self.occupancies,
                 alignment_iteration=self.alignment_iteration,
                 loglikes=np.array(self.loglikes),
+                backend=np.array(self.backend),
             )
         for path in directory.glob("alignment.*.npy"):
             if path != alignment_file:
@@ -79,6 +83,7 @@ class GmmState:
                     np.load(directory / _alignment_name(fingerprint, int(arrays["alignment_iteration"]))),
                     int(arrays["alignment_iteration"]),
                     arrays["loglikes"].tolist(),
+                    str(arrays.get("backend", CPU.name)),
                 )
         except (ValueError, KeyError, zipfile.BadZipFile, EOFError, FileNotFoundError):
             print(f"{path}: damaged: starting anew", file=sys.stderr)

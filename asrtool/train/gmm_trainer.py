@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from asrtool.errors import AsrtoolError
+from asrtool.gmm.backend import CPU, Backend
 from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.estimate import MleOptions, mle_update
 from asrtool.gmm.mixture import split_by_count
@@ -78,11 +79,13 @@ class GmmTrainer:
         fingerprint: str,
         num_threads: int,
         adapt: Adapt | None = None,
+        backend: Backend = CPU,
     ) -> None:
         self.corpus, self.graphs, self.transition_model = corpus, graphs, transition_model
         self.silence_pdfs, self.options, self.first_numgauss = silence_pdfs, options, first_numgauss
         self.directory, self.fingerprint, self.num_threads = directory, fingerprint, num_threads
         self.adapt = adapt or (lambda state, pool: "")
+        self.backend = backend
         self._accumulator: Accumulator | None = None
 
     def run(self, state: GmmState) -> GmmState:
@@ -109,7 +112,7 @@ class GmmTrainer:
             align_options = replace(options.align, beam=beam)
             parameters = state.model.boosted_parameters(self.silence_pdfs, options.boost_silence)
             state.alignment, report = align_pass(
-                self.corpus, self.graphs, self.transition_model, state.model, parameters, align_options, pool
+                self.corpus, self.graphs, self.transition_model, state.model, parameters, align_options, pool, self.backend
             )
         else:
             return ""
@@ -122,7 +125,7 @@ class GmmTrainer:
         options, x = self.options, state.iteration
         if self._accumulator is None:
             pdf_of_tid = self.transition_model.tid_to_pdf
-            self._accumulator = Accumulator(self.corpus, state.alignment, pdf_of_tid, state.model.num_pdfs)
+            self._accumulator = Accumulator(self.corpus, state.alignment, pdf_of_tid, state.model.num_pdfs, self.backend)
         statistics = self._accumulator.collect(state.model, pool, self.num_threads)
         if statistics.num_frames == 0:
             raise AsrtoolError("no utterance could be aligned: are features and texts of the same data, at the same frame rate?")
@@ -141,7 +144,8 @@ class GmmTrainer:
             f"{update.removed_gaussians} removed, {update.floored_elements} variances floored"
         )
         log_probs, loglikes = self.transition_model.log_probs.copy(), [*state.loglikes, loglike]
-        return GmmState(x + 1, model, log_probs, occupancies, state.alignment, state.alignment_iteration, loglikes), line
+        at = state.alignment_iteration
+        return GmmState(x + 1, model, log_probs, occupancies, state.alignment, at, loglikes, self.backend.name), line
 
     def _numgauss(self, iteration: int) -> int:
         """Kaldi's numgauss at an update: it grows by a fixed step after each of the iterations 1 to max_iter_inc."""
@@ -149,6 +153,9 @@ class GmmTrainer:
         return self.first_numgauss + max(step, 0) * min(max(iteration - 1, 0), self.options.max_iter_inc)
 
 
-def initial_state(model: AmDiagGmm, transition_model: TransitionModel, alignment: np.ndarray, iteration: int) -> GmmState:
+def initial_state(
+    model: AmDiagGmm, transition_model: TransitionModel, alignment: np.ndarray, iteration: int, backend: Backend = CPU
+) -> GmmState:
     """Where training starts: at iteration 0 with an equal alignment to come, or at 1 with an alignment at hand."""
-    return GmmState(iteration, model, transition_model.log_probs.copy(), np.zeros(model.num_pdfs), alignment, iteration - 1, [])
+    log_probs, occupancies = transition_model.log_probs.copy(), np.zeros(model.num_pdfs)
+    return GmmState(iteration, model, log_probs, occupancies, alignment, iteration - 1, [], backend.name)

@@ -83,10 +83,20 @@ def run_triphones(
     compiler = TrainingGraphCompiler(lang.path, tree, transition_model)
     graphs = GraphStore(corpus, compiler.compile, transition_model.tid_to_pdf, options.run.memory_limit_mib)
     silence = pdfs_of_phones(transition_model, lang.optional_silence)
-    training, threads = options.training, options.run.num_threads
+    training, run = options.training, options.run
     trainer = GmmTrainer(
-        corpus, graphs, transition_model, silence, training, options.num_leaves, directory, digest, threads, adapt
-    )  # fmt: skip
+        corpus,
+        graphs,
+        transition_model,
+        silence,
+        training,
+        options.num_leaves,
+        directory,
+        digest,
+        run.num_threads,
+        adapt,
+        run.backend,
+    )
     return trainer.run(state)
 
 
@@ -158,7 +168,7 @@ def start_triphones(
     converted = alignment.copy()
     for index, row in zip(aligned, converter.convert([alignment[corpus.frames_of(index)] for index in aligned])):
         converted[corpus.frames_of(index)] = row
-    return tree, transition_model, initial_state(model, transition_model, converted, 1)
+    return tree, transition_model, initial_state(model, transition_model, converted, 1, options.run.backend)
 
 
 def first_model(tree: ContextDependency, events: np.ndarray, sums: np.ndarray, options: TriphoneOptions) -> AmDiagGmm:

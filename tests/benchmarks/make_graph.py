@@ -19,6 +19,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
+from kaldi_context import as_arrays, compose_context
+
 from asrtool.fst import openfst
 from asrtool.graph.h_transducer import h_transducer
 from asrtool.graph.hmm_arrays import HmmArrays
@@ -55,9 +59,9 @@ def reference(lang: Path, scratch: Path) -> float:
     lg = openfst.compose(lexicon, grammar)
     openfst.determinize(lg, "LG")
     kaldifst.minimize_encoded(lg)
-    clg, meanings = openfst.compose_context(disambiguation, tree.context_width, tree.central_position, lg)
+    clg, meanings = compose_context(disambiguation, tree.context_width, tree.central_position, lg)
     spent = user_s() - start
-    h = openfst.to_openfst(h_transducer(HmmArrays(tree, model), meanings, 1.0)[0], scratch)
+    h = openfst.to_openfst(h_transducer(HmmArrays(tree, model), as_arrays(meanings, tree.context_width), 1.0)[0], scratch)
     start = user_s()
     hclg = openfst.compose(h, clg)
     openfst.determinize(hclg, "HCLG")

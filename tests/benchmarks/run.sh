@@ -4,6 +4,8 @@
 #
 # Usage: tests/benchmarks/run.sh [NAME]
 #  e.g.: tests/benchmarks/run.sh decoder_one_best
+# stage_memory.py (memory and time of every stage on a corpus and one ten times as large) needs a corpus and is run by hand; its
+# first lines say how.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

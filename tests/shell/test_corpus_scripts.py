@@ -53,7 +53,11 @@ def test_the_corpus_must_be_named(repository, tmp_path, script):
             "prepare_dict.sh --corpus nowhere dict",
             "prepare_dict.py: ERROR: nowhere/speechocean762/resource/lex",
         ),
-        ("speechocean762", "download_and_untar.sh --url http://127.0.0.1:9/x.tar.gz d", "download.py: ERROR: http://127.0.0.1:9"),
+        (
+            "speechocean762",
+            "download_and_untar.sh --url file:///none/x.tar.gz d",
+            "asrtool download: ERROR: file:///none/x.tar.gz",
+        ),
     ],
 )
 def test_failures_pass_through(repository, tmp_path, corpus, command, message):

@@ -57,6 +57,23 @@ def test_features_and_statistics_by_jobs(recipe):
     assert DataDir.load(recipe / "data" / "part").feats.keys() == ["a-1", "b-1"]
 
 
+def test_a_killed_step_goes_on_with_the_jobs_that_are_left(recipe):
+    """The second job's recording is missing at first: the first job's part stays, unless it would be made of something else."""
+    (recipe / "data/train/b-1.wav").rename(recipe / "away.wav")
+    assert run(recipe, "steps/make_fbank.sh --nj 2 data/train exp/log fbank").returncode != 0
+    part = recipe / "fbank/raw_fbank_train.1.ark"
+    made = part.stat().st_ino
+    (recipe / "away.wav").rename(recipe / "data/train/b-1.wav")
+    result = run(recipe, "steps/make_fbank.sh --nj 2 data/train exp/log fbank")
+    assert result.returncode == 0, result.stderr
+    assert "is there already" in (recipe / "exp/log/make_fbank.1.log").read_text() and part.stat().st_ino == made
+    assert len(DataDir.load(recipe / "data/train").feats.keys()) == 4
+    assert not list((recipe / "fbank").glob("*.done"))
+    (recipe / "fbank/raw_fbank_train.1.done").write_text("made of something else")
+    assert run(recipe, "steps/make_fbank.sh --nj 2 data/train exp/log fbank").returncode == 0
+    assert part.stat().st_ino != made  # a finished step makes all anew
+
+
 def test_a_failed_job_fails_the_step(recipe):
     (recipe / "data/train/b-1.wav").unlink()
     result = run(recipe, "steps/make_mfcc.sh --nj 2 data/train exp/log mfcc")

@@ -37,6 +37,7 @@ def test_usage_and_missing_files(recipe, step, arguments):
     [
         ("train-mono --realign-iters 'a b' x y z", "expected iteration numbers"),
         ("train-mono --beam 50 x y z", "--retry-beam above --beam"),
+        ("train-mono --use-gpu maybe x y z", "--use-gpu 'maybe': expected auto, yes or no"),
         ("train-mono --nj 0 x y z", "--nj and --memory-limit must be at least 1"),
         ("train-deltas 100 50 x y z w", "that of Gaussians not below it"),
         ("train-deltas --context-opts=--width=3 100 500 x y z w", "only --context-width=N and --central-position=N"),

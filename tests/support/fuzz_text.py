@@ -79,6 +79,7 @@ def _read_data_dir(path: Path, parts: tuple) -> None:
 
 def _load(folder: Path) -> None:
     data = DataDir.load(folder)
+    len(data.text)  # it is read when it is asked for
     assert data.spk2utt.keys() == set(data.utt2spk.values()) and data.frame_shift_s > 0
     assert min(data.utt2num_frames.values(), default=0) >= 0 and len(data.utt2dur) >= 0
 

@@ -1,12 +1,8 @@
-"""speechocean762's local/: data directories, the dictionary against Kaldi's, the download, and bad input."""
+"""speechocean762's local/: data directories, the dictionary against Kaldi's, and bad input."""
 
 import gzip
-import io
 import subprocess
 import sys
-import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -188,72 +184,3 @@ def test_bad_lexica_are_named_in_one_line(recipe, corpus, line, message):
     assert done.returncode == 1
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
-
-
-class RangeServer(ThreadingHTTPServer):
-    """Serves `payload`; the first request is cut off half way. `ranges` records what was asked."""
-
-    def __init__(self, payload: bytes) -> None:
-        super().__init__(("127.0.0.1", 0), RangeHandler)
-        self.payload, self.ranges = payload, []
-
-
-class RangeHandler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.ranges.append(wanted)
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        if not self.path.endswith("speechocean762.tar.gz"):
-            self.send_error(404)
-            return
-        body = self.server.payload[start:]
-        self.send_response(206 if wanted else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body if wanted else body[: len(body) // 2])
-
-    def log_message(self, *_arguments) -> None:
-        pass
-
-
-@pytest.fixture
-def server():
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        member = tarfile.TarInfo("speechocean762/train/text")
-        content = bytes(range(256)) * 40
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-    running = RangeServer(archive.getvalue())
-    thread = threading.Thread(target=running.serve_forever, daemon=True)
-    thread.start()
-    yield running
-    running.shutdown()
-    running.server_close()
-    thread.join()
-
-
-def test_a_broken_download_goes_on_where_it_was(recipe, server, tmp_path):
-    url = f"http://127.0.0.1:{server.server_address[1]}/speechocean762.tar.gz"
-    first = run(recipe, "download.py", url, tmp_path / "corpora")
-    assert first.returncode == 1
-    assert "start again, it goes on" in first.stderr
-    second = run(recipe, "download.py", url, tmp_path / "corpora")
-    assert second.returncode == 0, second.stderr
-    assert server.ranges == [None, f"bytes={len(server.payload) // 2}-"]
-    assert (tmp_path / "corpora/speechocean762/train/text").read_bytes() == bytes(range(256)) * 40
-    assert "is there already" in run(recipe, "download.py", url, tmp_path / "corpora").stderr
-
-
-def test_download_errors_are_one_line(recipe, server, tmp_path):
-    address = f"http://127.0.0.1:{server.server_address[1]}"
-    (tmp_path / "bad.tar.gz").write_bytes(b"not an archive")
-    for url, message in [
-        (f"{address}/other.tar.gz", "the server answers 404"),
-        ("http://127.0.0.1:9/x.tar.gz", "cannot be fetched ([Errno"),
-        ("http://127.0.0.1:9/bad.tar.gz", "bad.tar.gz: cannot be unpacked"),
-    ]:
-        done = run(recipe, "download.py", url, tmp_path)
-        assert done.returncode == 1
-        errors = [line for line in done.stderr.splitlines() if not line.startswith("http")]  # where from and where to
-        assert len(errors) == 1 and message in errors[0], done.stderr

@@ -142,3 +142,32 @@ def test_verbs(data_dir, capsys):
     assert set(DataDir.load(root / "a").spk2utt) == {"s1", "s3"}
     assert validate(root / "b", feats=False).errors == []
     assert not set(DataDir.load(root / "c").spk2utt) & set(DataDir.load(root / "d").spk2utt)
+
+
+@pytest.mark.parametrize("with_segments", [False, True])
+def test_a_job_loads_its_own_lines_alone(tmp_path, with_segments):
+    names = [f"s-{number:02d}" for number in range(10)]
+    tables = {"utt2spk": [f"{name} s" for name in names], "text": [f"{name} one two" for name in names]}
+    tables["wav.scp"] = [f"{'r' if with_segments else ''}{name} {name}.wav" for name in names]
+    tables["reco2vol"] = [f"{'r' if with_segments else ''}{name} 0.5" for name in names]
+    if with_segments:
+        tables["segments"] = [f"{name} r{name} 0 1" for name in names]
+    for name, lines in tables.items():
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    whole = DataDir.load(tmp_path)
+    jobs = [DataDir.load(tmp_path, job, 3) for job in (1, 2, 3)]
+    assert [len(job.utterances) for job in jobs] == [3, 3, 4]
+    assert [name for job in jobs for name in job.utterances] == names
+    for job in jobs:
+        assert len(job.wav_scp) == len(job.reco2vol) == len(job.utterances)
+        assert all(job.recording(name) == whole.recording(name) for name in job.utterances)
+
+
+def test_transcripts_are_read_when_they_are_asked_for(tmp_path):
+    (tmp_path / "utt2spk").write_text("a-1 a\na-2 a\n")
+    data = DataDir.load(tmp_path)
+    (tmp_path / "text").write_text("a-1 one  two\na-2\n")
+    assert data.text == {"a-1": ["one", "two"], "a-2": []} and "a-3" not in data.text
+    (tmp_path / "text").write_text("a-1 one\na-1 two\n")
+    with pytest.raises(AsrtoolError, match=r"text: line 2: a-1: occurs twice"):
+        len(DataDir.load(tmp_path).text)

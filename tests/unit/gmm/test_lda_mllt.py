@@ -85,7 +85,7 @@ def model():
 def mllt_of(model, features, pdfs, prune=0.0, random=None):
     statistics = MlltStatistics(DIM)
     for pdf in range(model.num_pdfs):
-        statistics.add(features[pdfs == pdf], model, pdf, prune, random)
+        statistics.add([(pdf, features[pdfs == pdf])], model, prune, random)
     return statistics
 
 

@@ -1,13 +1,16 @@
 """H o CLG over arrays against OpenFst's composition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from kaldi_context import as_arrays, compose_context
 
 from asrtool.errors import AsrtoolError
 from asrtool.fst import openfst
 from asrtool.fst.csr import CsrGraph
 from asrtool.fst.minimize import minimize
-from asrtool.graph.compose_h import compose_h
+from asrtool.graph.compose_h import compose_h, share_hmms
 from asrtool.graph.h_transducer import h_transducer
 from asrtool.graph.hmm_arrays import HmmArrays
 
@@ -27,12 +30,14 @@ def test_the_same_as_openfsts(toy, settings):
     disambiguation = [int(line) for line in (made.lang_test / "phones" / "disambig.int").read_text().split()]
     lg = openfst.compose(*(openfst.read(made.lang_test / name) for name in ("L_disambig.fst", "G.fst")))
     openfst.determinize(lg, "test")
-    clg, meanings = openfst.compose_context(disambiguation, made.tree.context_width, made.tree.central_position, lg)
-    h_graph, _ = h_transducer(HmmArrays(made.tree, made.model), meanings, 0.7)
+    clg, meanings = compose_context(disambiguation, made.tree.context_width, made.tree.central_position, lg)
+    h_graph, _ = h_transducer(HmmArrays(made.tree, made.model), as_arrays(meanings, made.tree.context_width), 0.7)
     expected = canonical(openfst.compose(openfst.to_openfst(h_graph), clg))
-    found = canonical(openfst.to_openfst(compose_h(h_graph, openfst.from_openfst(clg))))
-    assert found[0] == expected[0] > 10 and len(found[1]) == len(expected[1])
-    np.testing.assert_allclose(np.array(found[1]), np.array(expected[1]), atol=2e-3)
+    arrays = openfst.from_openfst(clg)
+    for one in (replace(arrays), share_hmms(replace(arrays), h_graph)):
+        found = canonical(openfst.to_openfst(compose_h(h_graph, one)))
+        assert found[0] == expected[0] > 10 and len(found[1]) == len(expected[1])
+        np.testing.assert_allclose(np.array(found[1]), np.array(expected[1]), atol=2e-3)
 
 
 def test_by_hand():

@@ -168,8 +168,10 @@ def test_bad_input(toy, tmp_path, capsys, what, message):
         make_hclg(lang, model_dir / "tree", model_dir / "final.mdl", tmp_path / "graph")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "graph" / "HCLG.fst").exists()
+    capsys.readouterr()
     assert main(["make-graph", str(lang), str(model_dir), str(tmp_path / "graph")]) == 1
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if ": step " not in line]
+    assert len(said) == 1
 
 
 def test_model_of_another_language(toy, tmp_path):

@@ -56,3 +56,26 @@ def test_missing_jobs_are_told(kaldi_reference, tmp_path):
     (tmp_path / "num_jobs").write_text("2\n")
     with pytest.raises(AsrtoolError, match=r"ali\.2\.gz is missing"):
         read_alignments(tmp_path)
+
+
+def test_little_of_a_long_archive_is_held_at_a_time(tmp_path, monkeypatch):
+    """Entries that lie across the borders of what is read at a time, and a last one that is cut off."""
+    written = {f"utterance-{number}": np.arange(number, dtype=np.int32) for number in (0, 1, 2, 3, 5, 40, 7)}
+    path = tmp_path / "ali.1.gz"
+    write_alignments(path, written)
+    write_alignments(tmp_path / "ali.1", written)
+    whole = (tmp_path / "ali.1").read_bytes()
+    for chunk in (1, 3, 16, 57, 1 << 20):
+        monkeypatch.setattr("asrtool.io.alignment._CHUNK", max(chunk, 16))
+        monkeypatch.setattr("asrtool.io.alignment._LONGEST_NAME", 30)
+        for file in (path, tmp_path / "ali.1"):
+            read = read_alignments(file)
+            assert list(read) == list(written)
+            assert all(np.array_equal(read[name], values) for name, values in written.items())
+        for cut in (len(whole) - 1, len(whole) - 35, len(whole) - 36):
+            (tmp_path / "cut").write_bytes(whole[:cut])
+            with pytest.raises(AsrtoolError, match="utterance-7: truncated or damaged"):
+                read_alignments(tmp_path / "cut")
+        (tmp_path / "cut").write_bytes(whole + b"no space in so long a name as this one is")
+        with pytest.raises(AsrtoolError, match=f"byte {len(whole)}: not an archive of integers"):
+            read_alignments(tmp_path / "cut")

@@ -8,7 +8,7 @@ import pytest
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import atomic_path, write_text
-from asrtool.io.progress import progress
+from asrtool.io.progress import Meter, duration, progress, size
 from asrtool.io.tally import Tally
 from asrtool.io.whole_file import opened, opened_to_write, read_text, text_to_write
 
@@ -100,3 +100,20 @@ def test_progress_passes_items_on_and_reports_plain_lines(capsys):
     assert list(progress(range(3), 3, "aligning", log_every_s=0)) == [0, 1, 2]
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("aligning: 1 of 3 (33%)") and "\r" not in "".join(lines)
+
+
+def test_a_meter_tells_rate_and_time_left(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr("asrtool.io.progress.time.monotonic", lambda: next(clock))
+    meter = Meter(3e9, "x.tgz", start=1e9, unit=size)
+    meter.show(1.1e9)  # too early
+    meter.show(1.2e9)
+    meter = Meter(None, "lattices")
+    meter.show(5)
+    meter.show(6)
+    assert capsys.readouterr().err.splitlines() == ["x.tgz: 1.2 GB of 3.0 GB (40%), 10 MB/s, 3 min 00 s left", "lattices: 6"]
+
+
+def test_durations_and_sizes():
+    assert [duration(s) for s in (0.4, 119, 125, 7260, 200000)] == ["0 s", "119 s", "2 min 05 s", "2 h 01 min", "2 d 07 h"]
+    assert [size(b) for b in (12, 3400, 5.6e7, 1.25e9, 3e12)] == ["12 bytes", "3.4 kB", "56 MB", "1.2 GB", "3.0 TB"]

@@ -4,6 +4,7 @@
 set -euo pipefail
 
 url=https://www.openslr.org/resources/101/speechocean762.tar.gz
+mirrors=                # other addresses of the folder that holds the archive
 remove_archive=false    # remove the archive afterwards
 
 . ./path.sh
@@ -12,9 +13,8 @@ remove_archive=false    # remove the archive afterwards
 if [ $# != 1 ]; then
   echo "Usage: $0 [options] <dir>" >&2
   echo " e.g.: $0 --remove-archive true /corpora" >&2
-  echo "Options: --url <address> --remove-archive true|false" >&2
+  echo "Options: --url <address> --mirrors <addresses> --remove-archive true|false" >&2
   exit 1
 fi
 
-python local/download.py "$url" "$1"
-if $remove_archive; then rm -f "$1/$(basename "$url")"; fi
+asrtool download --mirrors "$mirrors" --unpack true --provides speechocean762 --remove-archive "$remove_archive" "$url" "$1"
