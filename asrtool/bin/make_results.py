@@ -4,7 +4,14 @@ from pathlib import Path
 
 from asrtool.arguments import existing_path, parser
 from asrtool.io.atomic_file import write_text
-from asrtool.report.results_page import all_results_table, network_table, provenance, sequence_table
+from asrtool.report.results_page import (
+    all_results_table,
+    network_table,
+    provenance,
+    published_table,
+    read_published,
+    sequence_table,
+)
 from asrtool.score.results import read_results
 
 
@@ -22,8 +29,11 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--commit", default="unknown")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument(
-        "--sequence", default="", help="NETWORK=NETWORK_smbr,...: networks that were trained further by a sequence criterion"
+        "--sequence",
+        default="",
+        help="NETWORK=NETWORK_mmi+NETWORK_smbr,...: networks that were trained further by sequence criteria",
     )
+    options.add_argument("--published", type=existing_path, help="figures to stand beside: system, set, figure, what it is; tabs")
     args = options.parse_args(arguments)
 
     from asrtool.report.comparison import comparison_table, read_network  # loads torch
@@ -35,6 +45,15 @@ def main(arguments: list[str]) -> int:
     if args.sequence:
         pairs = dict(pair.split("=", 1) for pair in args.sequence.split(","))
         lines += ["", "## Sequence training", "", *sequence_table(results, args.dataset, pairs), ""]
+    if args.published:
+        lines += [
+            "",
+            "## Beside published figures",
+            "",
+            "Figures of others, as published, on the data that the last column names; none was made here.",
+            "",
+        ]
+        lines += published_table(results, read_published(args.published))
     if args.exp_dir:
         networks = [read_network(args.exp_dir / network) for network in args.networks.split(",")]
         lines += ["", "## Networks", "", *comparison_table(networks, results)]

@@ -2,8 +2,10 @@
 
 import platform
 from importlib import metadata
+from pathlib import Path
 
 from asrtool import __version__
+from asrtool.errors import AsrtoolError
 from asrtool.report.figures import MODEL_NAMES
 
 PACKAGES = ("torch", "numpy", "numba", "kaldifst", "kaldilm", "pypinyin", "espeakng-loader")
@@ -31,16 +33,16 @@ def sequence_table(results: list[dict], dataset: str, pairs: dict[str, str]) -> 
     """Networks before and after sequence training: one row a kind of model, a column each, error rates in %.
 
     Args:
-        pairs: network -> what it is called after sequence training; results are those of systems named `<network>_<model>`.
+        pairs: network -> what it is called after sequence training, several names separated by `+`; results are those of systems
+            named `<network>_<model>`.
     """
     found = {record["system"]: record for record in results if record["set"] == dataset}
     metric = next((record["metric"].upper() for record in found.values()), "CER")
-    columns = [name for pair in pairs.items() for name in pair]
-    heads = [
-        head
-        for network, after in pairs.items()
-        for head in (f"{network.upper()}, CE", f"then {after.removeprefix(network).strip('_')}")
-    ]
+    columns: list[str] = []
+    heads: list[str] = []
+    for network, trained in pairs.items():
+        columns += [network, *trained.split("+")]
+        heads += [f"{network.upper()}, CE", *(f"then {name.removeprefix(network).strip('_')}" for name in trained.split("+"))]
     lines = [f"| Methods ({metric} %, {dataset}) | {' | '.join(heads)} |", f"|---|{'---|' * len(columns)}"]
     for model, name in MODEL_NAMES.items():
         cells = [found.get(f"{column}_{model}") for column in columns]
@@ -59,6 +61,32 @@ def all_results_table(results: list[dict]) -> list[str]:
             + " | ".join(map(str, numbers))
             + " |"
         )
+    return lines
+
+
+def read_published(path: str | Path) -> list[tuple[str, str, str, str]]:
+    """Published figures, from a file of lines `system <tab> set <tab> figure <tab> what it is`; `#` begins a comment.
+
+    Raises:
+        AsrtoolError: a line of another form.
+    """
+    rows = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = tuple(field.strip() for field in line.split("\t"))
+        if len(fields) != 4 or not all(fields):
+            raise AsrtoolError(f"{path}: line {number}: expected system, set, figure and description, separated by tabs")
+        rows.append(fields)
+    return rows
+
+
+def published_table(results: list[dict], published: list[tuple[str, str, str, str]]) -> list[str]:
+    """Published figures with our own of the same place beside them, where there is one; error rates in %."""
+    found = {(record["system"], record["set"]): f"{record['value']:.2f}" for record in results}
+    lines = ["| our system | set | here | published | what was published |", "|---|---|---|---|---|"]
+    for system, dataset, figure, description in published:
+        lines.append(f"| {system} | {dataset} | {found.get((system, dataset), '-')} | {figure} | {description} |")
     return lines
 
 

@@ -19,9 +19,12 @@ valid=train_960_cv
 dev=dev_clean
 test=test_clean
 dir=$here/exp/compare
+own=()  # what stands before --
+while [ $# -gt 0 ] && [ "$1" != -- ]; do own+=("$1"); shift; done
+study=("${@:2}")
+set -- "${own[@]}"
 # shellcheck source=../utils/parse_options.sh
 . "$here/utils/parse_options.sh"
-if [ "${1:-}" = -- ]; then shift; fi
 if [ -z "$ali" ] || [ -z "$data" ] || [ -z "$graph" ]; then
   echo "$0: ERROR: give --ali, --data and --graph ($0 --help)" >&2; exit 1
 fi
@@ -35,4 +38,4 @@ cd "$here"
 commit=$(git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 steps/nnet/compare_parallel.sh --cmd "$train_cmd" --decode-cmd "$decode_cmd" --title "LibriSpeech: parallel training algorithms" \
   --compare-config conf/compare_parallel_librispeech.yaml --recorded-command "$command_line" --commit "$commit" --metric wer \
-  --graph "$graph" --dev-data "$data/$dev" --test-data "$data/$test" "$@" "$ali" "$data/$train" "$data/$valid" "$dir"
+  --graph "$graph" --dev-data "$data/$dev" --test-data "$data/$test" "${study[@]}" "$ali" "$data/$train" "$data/$valid" "$dir"
