@@ -81,9 +81,8 @@ class Accumulator:
         """One pass over the data."""
         statistics = GmmStatistics.zeros(model)
         for batch in range(len(self.corpus.batches)):
-            features = self.corpus.features(batch)
-            order, pieces, pdf_of_piece = self._pieces(batch)
-            self._collect_batch(features, order, pieces, pdf_of_piece, model, statistics, pool, num_threads)
+            # no name for the features: they would stay in memory while the next batch is read
+            self._collect_batch(self.corpus.features(batch), *self._pieces(batch), model, statistics, pool, num_threads)
         return statistics
 
     def _pieces(self, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
