@@ -1,6 +1,5 @@
 """Make the decoding graph HCLG.fst from a lang directory with G.fst and a model directory, as utils/mkgraph.sh."""
 
-import importlib
 import sys
 from pathlib import Path
 
@@ -19,8 +18,6 @@ def main(arguments: list[str]) -> int:
     options.add_argument("graph_dir", type=Path, help="the directory to write")
     args = options.parse_args(arguments)
 
-    if sys.argv[1:2] == ["make-graph"]:  # the whole program, not a call from another
-        start_numba_without_blas()
     from asrtool.graph.hclg import make_hclg
 
     if (args.model_dir / "frame_subsampling_factor").exists() and args.self_loop_scale != 1.0:
@@ -36,16 +33,3 @@ def main(arguments: list[str]) -> int:
     )
     print(f"{args.graph_dir}/HCLG.fst: {'made' if made else 'up to date'}", file=sys.stderr)
     return 0
-
-
-def start_numba_without_blas() -> None:
-    """Numba imports scipy.linalg for its BLAS when the first kernel is loaded, a quarter of a second of a small graph's three. No
-    kernel here multiplies matrices; those that do could not be compiled any more in this program."""
-    name = "scipy.linalg.cython_blas"
-    if name in sys.modules or "numba.np.arraymath" in sys.modules:
-        return
-    sys.modules[name] = None  # an import fails at once
-    try:
-        importlib.import_module("numba.np.arraymath")
-    finally:
-        del sys.modules[name]

@@ -20,10 +20,10 @@ mono_opts="--totgauss 150 --num-iters 12 --max-iter-inc 9"
 tri5a_opts="--num-iters 6 --max-iter-inc 4 80 240"
 valid_share=0.25
 speed_perturb=true
+networks="lstm lstmp"
 nnet_config="conf/{network}_mini.yaml"
 nnet_opts="num_epochs=1 parallel.sync_frames=2000 loader.num_streams=4 parallel.block_momentum=0.3"
 lstm_opts="model.num_cells=64 model.fc_dim=64" lstmp_opts="model.num_cells=64 model.projection_dim=32"
-dnn_opts="model.num_layers=2 model.hidden_dim=64 loader.batch_windows=32 loader.num_streams=24"
 tune_utts=5 curve_utts=4
 seq_criteria="smbr"
 seq_config="conf/{criterion}_mini.yaml"
@@ -59,7 +59,7 @@ def test_tables_pictures_and_published_figures(finished):
     directory, _, result = finished
     page = (directory / "out/exp/RESULTS.md").read_text()
     for row in (
-        "| Methods (CER %, test) | LSTM | DNN | LSTMP |",
+        "| Methods (CER %, test) | LSTM | LSTMP |",
         "| BMUF + EMA |",
         "| tri5a | dev | CER |",
         "| mono_best | test | CER |",
@@ -68,7 +68,7 @@ def test_tables_pictures_and_published_figures(finished):
     assert "| Methods (CER %, test) | LSTMP, CE | then smbr |" in page
     assert "as published" in page and "| mono_best | test |" in page and "arXiv:1703.01024, LSTM, BMUF + EMA" in page
     assert "Synthetic speech in the layout of AISHELL-1." in page
-    for name in ("fer_lstm", "cer_lstm", "fer_dnn", "cer_dnn", "lstmp_smbr"):
+    for name in ("fer_lstm", "cer_lstm", "lstmp_smbr"):
         assert (directory / f"out/exp/figures/{name}.png").read_bytes()[:4] == b"\x89PNG"
         assert f"figures/{name}.png" in page
 
@@ -78,7 +78,7 @@ def test_every_system_has_its_results(finished):
     directory, tree, _ = finished
     records = json.loads((directory / "out/exp/results.json").read_text())
     results = {(record["system"], record["set"]): record for record in records}
-    networks = [f"{name}_{kind}" for name in ("lstm", "dnn", "lstmp", "lstmp_smbr") for kind in ("bmuf", "ma", "ema")]
+    networks = [f"{name}_{kind}" for name in ("lstm", "lstmp", "lstmp_smbr") for kind in ("bmuf", "ma", "ema")]
     gmms = [name + end for name in ("mono", "tri5a") for end in ("", "_best")]
     expected = {(system, dataset) for system in networks + gmms for dataset in ("dev", "test")}
     assert {key for key in results if "@" not in key[0]} == expected

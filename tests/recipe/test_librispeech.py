@@ -22,13 +22,13 @@ download_opts="--data-url {url} --lm-url {url} --checksums {checksums}"
 mono_utts=30 tri1_utts=50 tri2b_utts=60 gmm_opts="--num-iters 5 --max-iter-inc 4 --realign-iters 2"
 mono_opts="--num-iters 10 --max-iter-inc 8 --totgauss 200"
 tri1_size="60 250" tri2b_size="60 250" tri3b_size="60 250" tri4b_size="70 300" tri5b_size="80 400"
-decode=tri5b lms=fglarge valid_share=0.1 num_workers=2
+decode=tri5b lms=fglarge valid_share=0.1 num_workers=1
 nnet_config="conf/{{network}}_mini.yaml"
 nnet_opts="num_epochs=2 parallel.sync_frames=2000 parallel.block_momentum=0.3 loader.num_streams=4"
 dnn_opts="model.num_layers=2 model.hidden_dim=96 loader.batch_windows=64"
 cldnn_opts="features.delta_order=0 model.delta_order=0 model.num_maps=8 model.num_cells=48 model.projection_dim=24
   model.reduction_dim=24 model.fc_dim=48"
-compare_config={compare} compare_networks=dnn compare_opts="--num-settings 1 --seeds 1 --decode false"
+compare_config={compare} compare_workers=2 compare_networks=dnn compare_opts="--num-settings 1 --seeds 1 --decode false"
 """
 OVERRIDES = {"num_epochs": 1, "parallel.sync_frames": "4000/N", "loader.batch_windows": 64}
 SMALL_DNN = {"model.num_layers": 2, "model.hidden_dim": 96}

@@ -153,7 +153,7 @@ def make_tree(root: Path, scratch: Path, per_speaker: dict[str, int], seed: int 
     resource = root / "resource_aishell"
     resource.mkdir(parents=True, exist_ok=True)
     lexicon = [
-        f"{word} {' '.join(map(phones, pinyin.split()))}" for word, pinyin in sorted(WORDS.items()) if word not in ("听", "度")
+        f"{word} {' '.join(map(phones, pinyin.split()))}" for word, pinyin in sorted(WORDS.items()) if word not in NOT_IN_LEXICON
     ]
     lexicon += ["上涨 sh ang4 zh ang4", "听歌 t ing1 g e1", "杜 d u4"]  # two pronunciations; 听 in a word only, 度 nowhere
     (resource / "lexicon.txt").write_text("\n".join(["SIL sil", "<SPOKEN_NOISE> sil", *sorted(lexicon)]) + "\n", encoding="utf-8")

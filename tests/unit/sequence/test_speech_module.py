@@ -252,9 +252,9 @@ def test_realigning_is_viterbi_through_the_training_graph(speech_toy, make_modul
         graph = add_transition_costs(compiler.compile(text[name]), speech_toy.model)
         best = align(graph, scores, speech_toy.model.tid_to_pdf, 0.1, 500.0, 0.0)
         assert np.array_equal(module.numerators(name, scores), best.transition_ids)
-    text[names[0]] = ["bcd"] * 40
-    text[names[1]] = ["cab", "<eps>"]
-    del text[names[2]]
+    text.lines[names[0]] = "bcd " * 40
+    text.lines[names[1]] = "cab <eps>"
+    del text.lines[names[2]]
     module.numerators._graphs.clear()
     results = module.outer_gradients([(name, 0) for name in names])
     assert [result.reason for result in results] == ["realign", "realign", "realign", ""]
