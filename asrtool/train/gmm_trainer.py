@@ -15,6 +15,7 @@ from asrtool.gmm.diag_gmm import AmDiagGmm
 from asrtool.gmm.estimate import MleOptions, mle_update
 from asrtool.gmm.mixture import split_by_count
 from asrtool.hmm.transition_model import TransitionModel
+from asrtool.io.progress import Meter
 from asrtool.train.align_pass import AlignOptions, check_failures, describe, log
 from asrtool.train.gmm_corpus import GmmCorpus, GraphStore
 from asrtool.train.gmm_passes import Accumulator, align_pass, equal_align_pass
@@ -91,6 +92,7 @@ class GmmTrainer:
     def run(self, state: GmmState) -> GmmState:
         """From `state` to the final model; the state is saved after each iteration."""
         self.transition_model.log_probs = state.log_probs.copy()
+        meter = Meter(self.options.num_iters, f"{self.directory}: iterations", start=state.iteration)
         with ThreadPoolExecutor(self.num_threads) as pool:
             while state.iteration < self.options.num_iters:
                 start = time.monotonic()
@@ -100,6 +102,7 @@ class GmmTrainer:
                 state.save(self.directory, self.fingerprint)
                 seconds = time.monotonic() - start
                 log("; ".join(filter(None, [f"iteration {state.iteration - 1}: {line}", adapted, aligned, f"{seconds:.2f} s"])))
+                meter.show(state.iteration)
         return state
 
     def _align(self, state: GmmState, pool: ThreadPoolExecutor) -> str:

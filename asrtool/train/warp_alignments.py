@@ -1,6 +1,6 @@
 """Alignments of a speed-perturbed data directory from those of the original one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -47,16 +47,17 @@ def warp_alignments(
         one.file("feats.scp")
     warper = Warper(read_alignments(alignment_dir), alignment_dir, source, data, transition_model)
     tally = Tally("utterances", max_failed)
-    warped: dict[str, np.ndarray] = {}
+    possible = []
     for utterance in data.utterances:
         try:
-            warped[utterance] = warper(utterance)
+            warper(utterance)
         except AsrtoolError as error:
             tally.failed(utterance, str(error))
         else:
             tally.ok()
+            possible.append(utterance)
     tally.close()
-    _write(alignment_dir, directory, warped, transition_model, tally)
+    _write(alignment_dir, directory, Warped(warper, possible), transition_model, tally)
     return tally
 
 
@@ -112,6 +113,25 @@ class Warper:
         if original not in self.alignments:
             raise AsrtoolError(f"its original {original} has no alignment in {self.where}")
         return original
+
+
+class Warped(Mapping[str, np.ndarray]):
+    """Utterance -> its alignment, made each time it is asked for: all of them at once would take several times the originals'
+    memory."""
+
+    def __init__(self, warper: Warper, utterances: list[str]) -> None:
+        self.warper, self.utterances = warper, dict.fromkeys(utterances)
+
+    def __getitem__(self, utterance: str) -> np.ndarray:
+        if utterance not in self.utterances:
+            raise KeyError(utterance)
+        return self.warper(utterance)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.utterances)
+
+    def __len__(self) -> int:
+        return len(self.utterances)
 
 
 def _num_frames(data: DataDir, utterance: str) -> int:
