@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from asrtool.data.lhotse_lines import lhotse
+from asrtool.data.lhotse_lines import lhotse, reason
 from asrtool.errors import AsrtoolError
 
 KINDS = ("reverb", "noise", "music", "babble")
@@ -201,5 +201,5 @@ def _load(recording: Any, path: Path, start: int, number: int) -> np.ndarray:
 
 
 def _damaged(path: Path, error: Exception) -> AsrtoolError:
-    why = " ".join(str(error).split("[extra info]")[0].split())[:150]
-    return AsrtoolError(f"{path}: cannot be read ({type(error).__name__}: {why}); unpack the corpus again, or remove the file")
+    why = f"{type(error).__name__}: {reason(error)}"
+    return AsrtoolError(f"{path}: cannot be read ({why}); unpack the corpus again, or remove the file")

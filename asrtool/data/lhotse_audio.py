@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from asrtool.data.lhotse_lines import lhotse
+from asrtool.data.lhotse_lines import lhotse, reason
 from asrtool.data.lhotse_sound import Sound
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import atomic_path
@@ -59,8 +59,7 @@ def materialise(item: dict[str, Any], folder: Path, audio_format: str, rate: int
         audio = np.asarray(source.load_audio())
         channels = list(getattr(source, "channel_ids", range(len(audio))))
     except Exception as error:  # lhotse raises whatever its audio libraries raise
-        why = " ".join(str(error).split("[extra info]")[0].split())[:200]
-        raise AsrtoolError(f"its audio cannot be read ({type(error).__name__}: {why})") from None
+        raise AsrtoolError(f"its audio cannot be read ({type(error).__name__}: {reason(error)})") from None
     if not np.isfinite(audio).all():
         raise AsrtoolError("NaN or infinity in its samples")
     entries, clipped = {}, 0

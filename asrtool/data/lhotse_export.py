@@ -11,7 +11,7 @@ from asrtool.data.data_dir import DataDir
 from asrtool.data.lhotse_lines import write_lines
 from asrtool.data.lhotse_rows import CARRIED_BY_RECORDING, CARRIED_BY_SPEAKER, CARRIED_BY_UTTERANCE, KALDI, carried_lines
 from asrtool.errors import AsrtoolError
-from asrtool.io.audio import read_wav_and_rate, read_wav_header
+from asrtool.io.audio import read_header, read_wav_and_rate
 from asrtool.io.kaldi_table import read_scp
 from asrtool.io.progress import progress
 from asrtool.io.tally import Tally
@@ -40,7 +40,6 @@ class Exporter:
         names = (*_CARRIED, "spk2gender", "utt2lang")
         self.tables = {name: read_scp(data.path / name) for name in names if (data.path / name).is_file()}
         self.segments = read_scp(data.path / "segments") if data.segments else {}
-        self.texts = read_scp(data.path / "text", allow_empty=True) if (data.path / "text").is_file() else {}
 
     def recordings(self) -> Iterator[dict[str, Any]]:
         """One for each entry of wav.scp."""
@@ -61,16 +60,8 @@ class Exporter:
         entry = self.data.wav_scp[name].strip()
         if entry.endswith("|"):
             rate, samples, channels = self._size_of_command(name, entry)
-        elif header := read_wav_header(entry):
-            rate, samples, channels = header.rate, header.num_samples, header.channels
         else:
-            import soundfile
-
-            try:
-                info = soundfile.info(entry)
-            except soundfile.LibsndfileError as error:
-                raise AsrtoolError(f"{entry}: not an audio file that can be read ({error})") from None
-            rate, samples, channels = info.samplerate, info.frames, info.channels
+            rate, channels, samples = read_header(entry)
         if samples == 0:
             raise AsrtoolError(f"{entry}: holds no samples; leave it out")
         return rate, _at_speed(samples, self.data.reco2speed.get(name, 1.0)), channels
@@ -145,7 +136,7 @@ class Exporter:
             "start": start_s,
             "duration": round(end_s - start_s, 9),
             "channel": 0,
-            "text": self.texts.get(name),
+            "text": self.data.text.lines.get(name),
             "language": self.tables.get("utt2lang", {}).get(name),
             "speaker": speaker,
             "gender": self.tables.get("spk2gender", {}).get(speaker),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from asrtool.data.data_dir import DataDir
-from asrtool.data.lhotse_lines import lhotse
+from asrtool.data.lhotse_lines import lhotse, reason
 from asrtool.data.lhotse_rows import Row, seconds
 from asrtool.errors import AsrtoolError
 from asrtool.io.kaldi_table import MatrixWriter, read_scp
@@ -121,5 +121,4 @@ def _load(name: str, item: dict[str, Any]) -> np.ndarray:
     try:
         return np.asarray(Features.from_dict(dict(item)).load(), np.float32)
     except Exception as error:  # the storage types raise what their libraries raise
-        why = " ".join(str(error).split("[extra info]")[0].split())[:200]
-        raise AsrtoolError(f"{name}: its features cannot be read ({type(error).__name__}: {why})") from None
+        raise AsrtoolError(f"{name}: its features cannot be read ({type(error).__name__}: {reason(error)})") from None

@@ -1,16 +1,13 @@
 """lhotse's manifests as they are on disk: JSON objects, one a line (.jsonl, .jsonl.gz), read and written one at a time."""
 
-import gzip
-import io
 import json
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from asrtool.errors import AsrtoolError
-from asrtool.io.atomic_file import atomic_path
+from asrtool.io.whole_file import opened, text_to_write
 
 
 def lhotse() -> ModuleType:
@@ -25,6 +22,11 @@ def lhotse() -> ModuleType:
     return lhotse
 
 
+def reason(error: Exception) -> str:
+    """What an error of lhotse or its audio libraries says, in one line of at most 200 characters."""
+    return " ".join(str(error).split("[extra info]")[0].split())[:200]
+
+
 def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
     """The objects of a manifest.
 
@@ -32,13 +34,11 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
         AsrtoolError: no such file, another format, or a line that is not a JSON object.
     """
     path = Path(path)
-    if not path.is_file():
-        raise AsrtoolError(f"{path}: no such manifest")
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
         raise AsrtoolError(f"{path}: expected a .jsonl or .jsonl.gz manifest; make one with 'lhotse copy {path} NEW.jsonl.gz'")
     number = 0
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+        with opened(path, "no such manifest") as file:
             for number, line in enumerate(file, 1):  # noqa: B007
                 if not line.strip():
                     continue
@@ -46,21 +46,15 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
                 if not isinstance(item, dict):
                     raise ValueError("not an object")
                 yield item
-    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise AsrtoolError(f"{path}: line {number or 1}: damaged or not a manifest ({error}); make it again") from None
 
 
 def write_lines(path: str | Path, items: Iterable[dict[str, Any]]) -> int:
     """Writes a manifest, whole or not at all, the same bytes for the same items; returns their number."""
     number = 0
-    with atomic_path(path) as temporary, open(temporary, "wb") as raw:
-        packed = gzip.GzipFile("", "wb", 6, raw, mtime=0) if Path(path).suffix == ".gz" else raw
-        text = io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
+    with text_to_write(path, level=6) as file:
         for item in items:
-            text.write(json.dumps(item, ensure_ascii=False) + "\n")
+            file.write(json.dumps(item, ensure_ascii=False) + "\n")
             number += 1
-        text.flush()
-        text.detach()
-        if packed is not raw:
-            packed.close()
     return number

@@ -94,6 +94,23 @@ def read_wav_header(path: str) -> WavHeader | None:
     return _parse_header(str(path), prefix, total)
 
 
+def read_header(path: str) -> tuple[int, int, int]:
+    """Sampling rate in Hz, channels, and samples of each, as the header of an audio file of any kind says.
+
+    Raises:
+        AsrtoolError: see `read_wav_header`; or not an audio file.
+    """
+    if header := read_wav_header(path):
+        return header.rate, header.channels, header.num_samples
+    import soundfile
+
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise AsrtoolError(f"{path}: not an audio file that can be read ({_one_line(error)})") from None
+    return info.samplerate, info.channels, info.frames
+
+
 def _parse_header(name: str, data: bytes, total: int) -> WavHeader:
     """Walks the chunks up to the samples; `total` is the size of the whole file, `data` may be its beginning only."""
     position, fmt = 12, None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
+from asrtool.io.whole_file import read_text
 from asrtool.lang.dictionary import Dictionary
 from asrtool.lang.pron_counts import BEGIN, END, SILENCE
 
@@ -148,12 +149,7 @@ def _read_pairs(path: Path) -> Iterator[tuple[str, str, int]]:
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise AsrtoolError(f"{path}: no such file; make it with steps/get_prons.sh") from None
-    except UnicodeDecodeError as error:
-        raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}") from None
+    text = read_text(path, "no such file; make it with steps/get_prons.sh")
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield number, line

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asrtool.errors import AsrtoolError
+from asrtool.io.whole_file import read_text
 
 NUM_SILENCE_FIELDS = 3
 _NAMES = ("<s>", "</s>_s", "</s>_n", "overall")
@@ -62,12 +63,7 @@ class SilenceProbs:
             AsrtoolError: missing, a line that does not fit, or a value out of range.
         """
         values: dict[str, float] = {}
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            raise AsrtoolError(f"{path}: no such file, but lexiconp_silprob.txt needs it; make both again") from None
-        except UnicodeDecodeError as error:
-            raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}") from None
+        lines = read_text(path, "no such file, but lexiconp_silprob.txt needs it; make both again").splitlines()
         for line_number, line in enumerate(lines, 1):
             fields = line.split()
             if len(fields) != 2 or fields[0] not in _NAMES or not finite_number(fields[1]) > 0.0:

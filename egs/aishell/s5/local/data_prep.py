@@ -13,10 +13,11 @@ from pathlib import Path
 
 from asrtool.arguments import parser
 from asrtool.cli import guarded
+from asrtool.data.data_dir import write_spk2utt, write_table
 from asrtool.errors import AsrtoolError
-from asrtool.io.atomic_file import write_text
-from asrtool.io.audio import read_wav_header
+from asrtool.io.audio import read_header
 from asrtool.io.progress import progress
+from asrtool.io.whole_file import read_text
 
 SPLITS = {"train": 120098, "dev": 14326, "test": 7176}  # utterances of the official corpus
 RATE = 16000
@@ -56,15 +57,9 @@ def read_transcripts(path: Path) -> tuple[dict[str, str], Reasons]:
     Raises:
         AsrtoolError: no such file, not UTF-8, or no transcript at all.
     """
-    if not path.is_file():
-        raise AsrtoolError(f"{path}: no such file; is the corpus complete?")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}; fetch the corpus again") from None
     transcripts: dict[str, str] = {}
     left_out: Reasons = {}
-    for line in lines:
+    for line in read_text(path, "no such file; is the corpus complete?", "utf-8-sig").splitlines():
         utterance, _, words = line.strip().replace("\t", " ").partition(" ")
         words = normalised(words)
         if not utterance:
@@ -101,40 +96,22 @@ def find_audio(root: Path) -> tuple[dict[str, tuple[str, Path]], Reasons]:
 def fault(path: Path) -> str:
     """What is wrong with a recording; empty: nothing that its header tells."""
     try:
-        header = read_wav_header(str(path))
+        rate, channels, samples = read_header(str(path))
     except AsrtoolError as error:
         return str(error).removeprefix(f"{path}: ").partition(";")[0]
-    if header is None:
-        import soundfile
-
-        try:
-            found = soundfile.info(str(path))
-        except soundfile.LibsndfileError:
-            return "not an audio file"
-        rate, channels, samples = found.samplerate, found.channels, found.frames
-    else:
-        rate, channels, samples = header.rate, header.channels, header.num_samples
     if (rate, channels) != (RATE, 1):
         return f"{rate} Hz, {channels} channels; expected {RATE} Hz, mono"
     return f"shorter than {MIN_SAMPLES / RATE} s" if samples < MIN_SAMPLES else ""
 
 
-def write_table(path: Path, table: dict[str, str]) -> None:
-    """ "key value" lines in C-locale order."""
-    write_text(path, "".join(f"{key} {table[key]}\n" for key in sorted(table)))
-
-
 def write_split(directory: Path, files: dict[str, Path], transcripts: dict[str, str]) -> None:
     speakers = {utterance: path.parent.name for utterance, path in files.items()}
-    by_speaker: dict[str, list[str]] = {}
-    for utterance in sorted(speakers):
-        by_speaker.setdefault(speakers[utterance], []).append(utterance)
     write_table(directory / "wav.scp", {utterance: str(path) for utterance, path in files.items()})
     write_table(directory / "text", {utterance: transcripts[utterance] for utterance in files})
     write_table(directory / "utt2spk", speakers)
-    write_table(directory / "spk2utt", {speaker: " ".join(utterances) for speaker, utterances in by_speaker.items()})
-    official = SPLITS[directory.name]
-    print(f"{directory}: {len(files)} utterances of {len(by_speaker)} speakers (official corpus: {official})", file=sys.stderr)
+    write_spk2utt(directory / "spk2utt", speakers)
+    num_speakers, official = len(set(speakers.values())), SPLITS[directory.name]
+    print(f"{directory}: {len(files)} utterances of {num_speakers} speakers (official corpus: {official})", file=sys.stderr)
 
 
 def prepare(directory: Path, data: Path, num_threads: int, max_left_out: float) -> None:

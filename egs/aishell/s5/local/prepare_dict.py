@@ -23,6 +23,7 @@ from asrtool.arguments import parser
 from asrtool.cli import guarded
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
+from asrtool.io.whole_file import read_text
 
 UNKNOWN = "<SPOKEN_NOISE>"  # as in Kaldi's recipe
 SILENCE_WORDS = ("SIL", "<SIL>", "!SIL", UNKNOWN)  # of the lexicon: their phone is the silence phone
@@ -39,12 +40,8 @@ def read_lexicon(path: Path) -> tuple[Lexicon, str]:
     Raises:
         AsrtoolError: no such file, not UTF-8, a word without phones, something that is no phone, no or several silence phones.
     """
-    if not path.is_file():
-        raise AsrtoolError(f"{path}: no such file; it is in resource_aishell.tgz (run.sh --download true)")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}; fetch the file again") from None
+    missing = "no such file; it is in resource_aishell.tgz (run.sh --download true)"
+    lines = read_text(path, missing, "utf-8-sig").splitlines()
     words: Lexicon = {}
     silence: set[str] = set()
     for number, line in enumerate(lines, 1):

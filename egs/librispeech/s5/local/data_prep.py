@@ -13,6 +13,7 @@ from pathlib import Path
 
 from asrtool.arguments import parser
 from asrtool.cli import guarded
+from asrtool.data.data_dir import write_spk2utt, write_table
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
 
@@ -149,11 +150,6 @@ def read_part(directory: Path) -> Part:
     return part
 
 
-def write_table(path: Path, table: dict[str, str]) -> None:
-    """ "key value" lines in C-locale order."""
-    write_text(path, "".join(f"{key} {table[key]}\n" for key in sorted(table)))
-
-
 def report(part: Part, directory: Path, data: Path, max_failed: float) -> None:
     """Writes problems.txt, shows the first of them and the counts.
 
@@ -184,11 +180,8 @@ def prepare(directory: Path, data: Path, max_failed: float, max_utterances: int)
     if 0 < max_utterances < len(names):  # spread evenly, as asrtool subset-data-dir --even
         names = [names[index * len(names) // max_utterances] for index in range(max_utterances)]
     speakers = {name: name.rpartition("-")[0] for name in names}
-    by_speaker: dict[str, list[str]] = {}
-    for name in names:
-        by_speaker.setdefault(speakers[name], []).append(name)
-    for speaker in by_speaker:
-        reader = speaker.partition("-")[0]
+    readers = {speaker: speaker.partition("-")[0] for speaker in speakers.values()}
+    for reader in readers.values():
         if reader not in genders:
             raise AsrtoolError(
                 f"{directory.parent}/SPEAKERS.TXT: {reader}: missing, but {directory} has recordings; fetch it again"
@@ -196,13 +189,12 @@ def prepare(directory: Path, data: Path, max_failed: float, max_utterances: int)
     write_table(data / "wav.scp", {name: part.audio[name] for name in names})
     write_table(data / "utt2dur", {name: f"{part.duration_s[name]:.3f}" for name in names})
     write_table(data / "text", {name: part.text[name] for name in names})
-    write_table(data / "spk2gender", {speaker: genders[speaker.partition("-")[0]] for speaker in by_speaker})
-    write_table(data / "spk2utt", {speaker: " ".join(utterances) for speaker, utterances in by_speaker.items()})
+    write_table(data / "spk2gender", {speaker: genders[reader] for speaker, reader in readers.items()})
+    write_spk2utt(data / "spk2utt", speakers)
     write_table(data / "utt2spk", speakers)
     hours = sum(part.duration_s[name] for name in names) / 3600
-    readers = {speaker.partition("-")[0] for speaker in by_speaker}
     print(
-        f"{data}: {hours:.2f} h, {len(names)} utterances, {len(by_speaker)} chapters of {len(readers)} speakers; "
+        f"{data}: {hours:.2f} h, {len(names)} utterances, {len(readers)} chapters of {len(set(readers.values()))} speakers; "
         f"{len({name for name, _ in part.left_out})} left out",
         file=sys.stderr,
     )

@@ -16,6 +16,7 @@ from asrtool.arguments import parser
 from asrtool.cli import guarded
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
+from asrtool.io.whole_file import read_text
 
 PHONE = re.compile(r"([A-Z]{1,2})([012]?)")
 SILENCE_PHONES = ("SIL", "SPN")
@@ -31,12 +32,8 @@ def read_lines(path: Path) -> list[list[str]]:
     Raises:
         AsrtoolError: no such file, nothing in it, or not UTF-8.
     """
-    if not path.is_file():
-        raise AsrtoolError(f"{path}: no such file; --lm-dir names the directory with the lexicon and the language models")
-    try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}; fetch it again") from None
+    missing = "no such file; --lm-dir names the directory with the lexicon and the language models"
+    lines = [line.split() for line in read_text(path, missing).splitlines()]
     if not any(lines):
         raise AsrtoolError(f"{path}: empty; fetch it again")
     return lines

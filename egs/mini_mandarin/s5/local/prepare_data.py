@@ -5,8 +5,10 @@ from pathlib import Path
 
 from asrtool.arguments import parser
 from asrtool.cli import guarded
+from asrtool.data.data_dir import write_spk2utt, write_table
 from asrtool.errors import AsrtoolError
 from asrtool.io.atomic_file import write_text
+from asrtool.io.whole_file import read_text
 
 SPLITS = ("train", "valid", "test")
 
@@ -17,10 +19,8 @@ def read_transcripts(path: Path) -> dict[str, list[str]]:
     Raises:
         AsrtoolError: no such file, an utterance without words or twice.
     """
-    if not path.is_file():
-        raise AsrtoolError(f"{path}: no such file; run local/make_corpus.sh first")
     transcripts: dict[str, list[str]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path, "no such file; run local/make_corpus.sh first").splitlines():
         utterance, *words = line.split() or [""]
         if not words:
             raise AsrtoolError(f"{path}: {utterance or 'empty line'}: no words; make the corpus again")
@@ -30,11 +30,6 @@ def read_transcripts(path: Path) -> dict[str, list[str]]:
     if not transcripts:
         raise AsrtoolError(f"{path}: no utterances; make the corpus again")
     return transcripts
-
-
-def write_table(path: Path, table: dict[str, str]) -> None:
-    """ "key value" lines in C-locale order."""
-    write_text(path, "".join(f"{key} {table[key]}\n" for key in sorted(table)))
 
 
 def prepare_split(corpus: Path, data: Path, split: str) -> list[str]:
@@ -47,15 +42,12 @@ def prepare_split(corpus: Path, data: Path, split: str) -> list[str]:
         if not wav.is_file():
             raise AsrtoolError(f"{corpus / split / 'text'}: {utterance}: no file {wav}; make the corpus again")
         wavs[utterance], speakers[utterance] = str(wav), speaker
-    by_speaker: dict[str, list[str]] = {}
-    for utterance in sorted(speakers):
-        by_speaker.setdefault(speakers[utterance], []).append(utterance)
     directory = data / split
     write_table(directory / "wav.scp", wavs)
     write_table(directory / "utt2spk", speakers)
-    write_table(directory / "spk2utt", {speaker: " ".join(utterances) for speaker, utterances in by_speaker.items()})
+    write_spk2utt(directory / "spk2utt", speakers)
     write_table(directory / "text", {utterance: " ".join(words) for utterance, words in transcripts.items()})
-    print(f"{directory}: {len(transcripts)} utterances of {len(by_speaker)} speakers", file=sys.stderr)
+    print(f"{directory}: {len(transcripts)} utterances of {len(set(speakers.values()))} speakers", file=sys.stderr)
     return [" ".join(words) for words in transcripts.values()]
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from asrtool.arguments import parser
 from asrtool.cli import guarded
+from asrtool.data.data_dir import write_spk2utt, write_table
 from asrtool.errors import AsrtoolError
-from asrtool.io.atomic_file import write_text
+from asrtool.io.whole_file import read_text
 
 HERE = Path(__file__).resolve().parent
 TRAINING_SPLITS = ("train", "dev", "devtest")
@@ -31,14 +32,8 @@ def read_table(path: Path) -> dict[str, str]:
     Raises:
         AsrtoolError: no such file, a line with nothing after its key, or a key that stands twice.
     """
-    if not path.is_file():
-        raise AsrtoolError(f"{path}: no such file; is the corpus complete?")
     table: dict[str, str] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise AsrtoolError(f"{path}: not UTF-8 at byte {error.start}; fetch the corpus again") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path, "no such file; is the corpus complete?").splitlines(), 1):
         key, *rest = line.split(maxsplit=1)[:2] or [""]
         if not rest:
             raise AsrtoolError(f"{path}: {key or f'line {number}'}: nothing follows the key; mend or remove the line")
@@ -82,24 +77,18 @@ def read_speakers(split: str) -> list[str]:
     return (HERE / f"spk_{split}.txt").read_text(encoding="utf-8").split()
 
 
-def write_table(path: Path, table: dict[str, str]) -> None:
-    """ "key value" lines in C-locale order."""
-    write_text(path, "".join(f"{key} {table[key]}\n" for key in sorted(table)))
-
-
 def write_data_dir(directory: Path, half: dict[str, dict[str, str]], speakers: list[str]) -> None:
     """The utterances of `speakers`, named <speaker>-<utterance>."""
     wanted = set(speakers)
     names = {utterance: f"{speaker}-{utterance}" for utterance, speaker in half["utt2spk"].items() if speaker in wanted}
-    by_speaker: dict[str, list[str]] = {}
-    for utterance in sorted(names, key=names.get):
-        by_speaker.setdefault(half["utt2spk"][utterance], []).append(names[utterance])
+    utt2spk = {name: half["utt2spk"][utterance] for utterance, name in names.items()}
+    found = set(utt2spk.values())
     write_table(directory / "wav.scp", {name: half["wav.scp"][utterance] for utterance, name in names.items()})
     write_table(directory / "text", {name: half["text"][utterance] for utterance, name in names.items()})
-    write_table(directory / "utt2spk", {name: half["utt2spk"][utterance] for utterance, name in names.items()})
-    write_table(directory / "spk2utt", {speaker: " ".join(utterances) for speaker, utterances in by_speaker.items()})
-    write_table(directory / "spk2gender", {speaker: half["spk2gender"][speaker] for speaker in by_speaker})
-    print(f"{directory}: {len(names)} utterances of {len(by_speaker)} speakers", file=sys.stderr)
+    write_table(directory / "utt2spk", utt2spk)
+    write_spk2utt(directory / "spk2utt", utt2spk)
+    write_table(directory / "spk2gender", {speaker: half["spk2gender"][speaker] for speaker in found})
+    print(f"{directory}: {len(names)} utterances of {len(found)} speakers", file=sys.stderr)
 
 
 def prepare(directory: Path, data: Path) -> None:
