@@ -33,6 +33,7 @@ compare_config={compare} compare_workers=2 compare_networks=dnn compare_opts="--
 OVERRIDES = {"num_epochs": 1, "parallel.sync_frames": "4000/N", "loader.batch_windows": 64}
 SMALL_DNN = {"model.num_layers": 2, "model.hidden_dim": 96}
 KEPT = 25.0  # a WER below this share says that what is recognised is what was said
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}  # other tests run beside: threads would wait for each other
 
 
 @dataclass
@@ -48,13 +49,8 @@ class Finished:
         return {(record["system"], record["set"]): record for record in found}
 
 
-def environment() -> dict[str, str]:
-    """tests/run.sh sets OMP_NUM_THREADS, which nproc would take for the number of cores."""
-    return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-
-
 def run(command: list, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=900, env=environment())
+    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=900, env=ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")

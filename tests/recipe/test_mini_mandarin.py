@@ -18,16 +18,12 @@ OPTIONS = [
     *("--seq-network", "lstm"),
     *("--seq-opts", "parallel.sync_frames=1000 loader.num_streams=4 parallel.block_momentum=0.3 held_out.max_utterances=10"),
 ]
-
-
-def environment() -> dict[str, str]:
-    """tests/run.sh sets OMP_NUM_THREADS, which nproc would take for the number of cores."""
-    return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}  # other tests run beside: threads would wait for each other
 
 
 def run(repository: Path, directory: Path, *words: str) -> subprocess.CompletedProcess:
     command = [repository / "egs/mini_mandarin/s5/run.sh", "--dir", directory, *OPTIONS, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment())
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +33,7 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     directory = tmp_path_factory.mktemp("mini")
     command = [repository / "egs/mini_mandarin/s5/run.sh", "--dir", directory, *OPTIONS]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment()
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=ENVIRONMENT
     )
     deadline = time.monotonic() + 300
     while not (directory / "exp/mono/state.npz").exists():
