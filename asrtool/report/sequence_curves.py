@@ -119,7 +119,7 @@ def sequence_section(experiment: Experiment) -> str:
             continue
 
         def draw(axes: Any, lines: list[tuple[str, str, str]] = lines) -> None:
-            _draw_panel(axes, curves, lines, relative=False, named=False)
+            _draw_panel(axes, curves, lines, relative=False)
             axes.set_xlim(left=0)
             axes.set_xlabel("epoch")
 
@@ -137,6 +137,8 @@ def draw_sequence_curves(path: str | Path, experiments: Mapping[str, Experiment]
     Raises:
         AsrtoolError: no training has a record of sequence training.
     """
+    from matplotlib.lines import Line2D
+
     curves = {label: sequence_curves(experiment) for label, experiment in experiments.items()}
     panels = [(label, lines) for label, lines in PANELS if any(key in one for one in curves.values() for key, _, _ in lines)]
     if not any(is_sequence(experiment) for experiment in experiments.values()) or not panels:
@@ -147,18 +149,19 @@ def draw_sequence_curves(path: str | Path, experiments: Mapping[str, Experiment]
     def draw(axes: Any, number: int) -> None:
         label, lines = panels[number]
         relative = "loss" in label and len(kinds) > 1
-        _draw_panel(axes, curves, lines, relative, named=number == 0 and len(curves) > 1)
+        _draw_panel(axes, curves, lines, relative)
         axes.set_ylabel(f"change of {label}" if relative else label)
         axes.set_xlabel("epoch")
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
+        if number == 0 and len(curves) > 1:
+            handles = [Line2D([], [], color=f"C{index % 10}", label=label) for index, label in enumerate(curves)]
+            axes.figure.legend(handles=handles, loc="outside lower center", ncols=min(len(curves), 8), fontsize=9)
 
     _save(Path(path), len(panels), draw, title)
 
 
-def _draw_panel(
-    axes: Any, curves: Mapping[str, dict[str, Points]], lines: list[tuple[str, str, str]], relative: bool, named: bool
-) -> None:
+def _draw_panel(axes: Any, curves: Mapping[str, dict[str, Points]], lines: list[tuple[str, str, str]], relative: bool) -> None:
     from matplotlib.lines import Line2D
 
     shown = []
@@ -171,10 +174,9 @@ def _draw_panel(
             marker = MARKERS[index % len(MARKERS)] if len(epoch) <= 20 else None
             axes.plot(epoch, value, style, color=f"C{index % 10}", marker=marker, markersize=4, label=label)
             shown.append(key)
-    handles = [Line2D([], [], color=f"C{i % 10}", label=label) for i, label in enumerate(curves)] if named else []
     styles = [(style, text) for key, style, text in lines if text and key in shown]
-    handles += [Line2D([], [], color="0.3", linestyle=style, label=text) for style, text in styles]
-    if handles:
+    if styles:
+        handles = [Line2D([], [], color="0.3", linestyle=style, label=text) for style, text in styles]
         axes.legend(handles=handles, fontsize=8)
     if not {"loss", "held_out", "wer"} & set(shown):
         axes.set_ylim(0, max(axes.get_ylim()[1] * 1.05, 0.1))
