@@ -85,8 +85,8 @@ def _shares(records: list[dict[str, Any]], part: str, *whole: str) -> Points:
 PANELS: list[tuple[str, list[tuple[str, str, str]]]] = [
     ("loss a frame, training", [("loss", "-", "")]),
     ("loss a frame, held out", [("held_out", "-", "")]),
-    ("word error rate (%), held out", [("wer", "-", "")]),
-    ("insertions (% of words), held out", [("insertions", "-", "")]),
+    ("error rate (%), held out", [("wer", "-", "")]),
+    ("insertions (%), held out", [("insertions", "-", "")]),
     ("lattice staleness (steps)", [("staleness", "-", "mean"), ("staleness_max", ":", "highest")]),
     ("silence in the denominator (%)", [("silence", "-", "training"), ("held_out_silence", ":", "held out")]),
     (
