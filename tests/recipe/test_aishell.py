@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("espeakng_loader", reason="espeakng-loader speaks the tree: pip install 'asrtool[synthesis]'")
 import lookalike_aishell as lookalike  # in tests/support
 
+pytestmark = pytest.mark.timeout(1800)
 SIZES = {"train": 20, "dev": 5, "test": 5}
 CONFIG = """
 max_left_out=0.2 corpus_hours=0.1
@@ -37,7 +38,7 @@ def run(repository: Path, directory: Path, *words: str | Path) -> subprocess.Com
     command = [repository / "egs/aishell/s5/run.sh", "--corpus", directory / "corpora", "--dir", directory / "out"]
     command += ["--config", directory / "tiny.conf", "--nj", "2", "--num-workers", "1", *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=1700, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=1500, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,6 @@ def finished(tmp_path_factory) -> tuple[Path, lookalike.Tree, subprocess.Complet
     return directory, tree, result
 
 
-@pytest.mark.timeout(1800)
 def test_tables_pictures_and_published_figures(finished):
     directory, _, result = finished
     page = (directory / "out/exp/RESULTS.md").read_text()
@@ -73,7 +73,6 @@ def test_tables_pictures_and_published_figures(finished):
         assert f"figures/{name}.png" in page
 
 
-@pytest.mark.timeout(1800)
 def test_every_system_has_its_results(finished):
     directory, tree, _ = finished
     records = json.loads((directory / "out/exp/results.json").read_text())
@@ -88,7 +87,6 @@ def test_every_system_has_its_results(finished):
     assert min(results[f"{gmm}_best", "test"]["value"] for gmm in ("mono", "tri5a")) < 60
 
 
-@pytest.mark.timeout(1800)
 def test_what_is_odd_in_the_tree_is_reported(finished):
     directory, tree, result = finished
     lines = (directory / "out/data/local/left_out.txt").read_text().splitlines()
@@ -109,7 +107,6 @@ def test_what_is_odd_in_the_tree_is_reported(finished):
     assert not list((directory / "corpora").rglob("*.tar.gz"))
 
 
-@pytest.mark.timeout(1800)
 def test_second_start_has_nothing_to_do(finished, repository):
     directory, _, result = finished
     start = time.monotonic()

@@ -15,6 +15,7 @@ pytest.importorskip("espeakng_loader", reason="speech needs the extra `synthesis
 
 from lookalike_librispeech import UNKNOWN_WORD, WITHOUT_PRONUNCIATION, LookAlike, make_archives, make_corpus
 
+pytestmark = pytest.mark.timeout(1800)
 PARTS = {"train-clean-100": (4, 2, 8), "train-clean-360": (3, 2, 6), "dev-clean": (2, 1, 6), "test-clean": (2, 1, 6)}
 CONFIG = """
 disk_check=false test_sets="dev_clean test_clean" max_failed=0.3
@@ -50,7 +51,7 @@ class Finished:
 
 
 def run(command: list, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=900, env=ENVIRONMENT)
+    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=1500, env=ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,6 @@ def finished(tmp_path_factory) -> Finished:
     return Finished(made, directory / "out", command, result.stdout, result.stderr)
 
 
-@pytest.mark.timeout(900)
 def test_download_leaves_the_official_tree(finished):
     corpora = finished.directory.parent / "corpora"
     for part in PARTS:
@@ -83,7 +83,6 @@ def test_download_leaves_the_official_tree(finished):
     assert not list(corpora.glob("*.tar.gz")) and (corpora / "librispeech-lm/4-gram.arpa.gz").is_file()
 
 
-@pytest.mark.timeout(900)
 def test_what_is_wrong_in_the_tree_is_told(finished):
     problems = (finished.directory / "data/train_clean_100/problems.txt").read_text()
     for utterance, why in finished.made.left_out.items():
@@ -99,7 +98,6 @@ def test_what_is_wrong_in_the_tree_is_told(finished):
     assert all(f"\n{word} " in lexicon for word in WITHOUT_PRONUNCIATION)
 
 
-@pytest.mark.timeout(900)
 def test_tables(finished):
     page = (finished.directory / "exp/RESULTS.md").read_text()
     for text in (finished.output, page):
@@ -115,7 +113,6 @@ def test_tables(finished):
     assert page.index("## Word error rates by language model") < page.index("## Parallel training algorithms")
 
 
-@pytest.mark.timeout(900)
 def test_error_rates(finished):
     results = finished.results()
     systems = {"tri5b", "dnn_ema", "cldnn_ema"}
@@ -130,7 +127,6 @@ def test_error_rates(finished):
     assert {f"{network}_{average}" for network in ("dnn", "cldnn") for average in ("bmuf", "ma", "ema")} <= values.keys()
 
 
-@pytest.mark.timeout(900)
 def test_no_reader_trains_and_validates(finished):
     readers = {}
     for name in ("tr", "cv"):
@@ -139,7 +135,6 @@ def test_no_reader_trains_and_validates(finished):
     assert readers["tr"] and readers["cv"] and not readers["tr"] & readers["cv"]
 
 
-@pytest.mark.timeout(900)
 def test_second_start_has_nothing_to_do(finished):
     start = time.monotonic()
     again = run(finished.command)
@@ -147,7 +142,6 @@ def test_second_start_has_nothing_to_do(finished):
     assert again.stdout == finished.output[-len(again.stdout) :] and "| system | LM |" in again.stdout
 
 
-@pytest.mark.timeout(900)
 def test_a_stage_again_leaves_alone_what_is_up_to_date(finished):
     model = finished.directory / "exp/tri4b/final.mdl"
     before = model.stat().st_mtime_ns

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(1800)
 OPTIONS = [
     *("--hours", "0.05", "--corpus-opts", "--train-speakers 6 --held-out-speakers 2", "--lm-sentences", "3000"),
     *("--totgauss", "300", "--tri-opts", "150 900", "--curve-utts", "6", "--tune-utts", "20", "--num-workers", "2"),
@@ -23,7 +24,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}  # other tests run beside: t
 
 def run(repository: Path, directory: Path, *words: str) -> subprocess.CompletedProcess:
     command = [repository / "egs/mini_mandarin/s5/run.sh", "--dir", directory, *OPTIONS, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=ENVIRONMENT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=1500, env=ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,6 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     return directory, result.stdout
 
 
-@pytest.mark.timeout(900)
 def test_table_and_pictures(finished):
     directory, output = finished
     for row in ("| Methods (CER %, test) | LSTM | DNN |", "| BMUF |", "| BMUF + MA |", "| BMUF + EMA |"):
@@ -57,7 +57,6 @@ def test_table_and_pictures(finished):
     assert "synthetic" in (directory / "exp/RESULTS.md").read_text()
 
 
-@pytest.mark.timeout(900)
 def test_error_rates_are_those_of_a_recogniser(finished):
     directory, _ = finished
     results = {record["system"]: record for record in json.loads((directory / "exp/results.json").read_text())}
@@ -71,7 +70,6 @@ def test_error_rates_are_those_of_a_recogniser(finished):
     assert len([name for name in results if name.startswith("lstm_ema@")]) == 20  # four an epoch
 
 
-@pytest.mark.timeout(900)
 def test_second_start_has_nothing_to_do(finished, repository):
     directory, output = finished
     start = time.monotonic()
